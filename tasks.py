@@ -4,4 +4,9 @@ from __future__ import annotations
 
 from invoke.collection import Collection
 
+from core import tasks as core_tasks
+from tests import tasks as tests_tasks
+
 ns = Collection()
+ns.add_task(tests_tasks.test)
+ns.add_collection(core_tasks.requirements_ns)

@@ -19,6 +19,8 @@ from core.errors import UsageError, in_file
 
 Path_ = tuple[str | int, ...]
 _MAX_BYTES = 4 << 20
+# What JSON can say as well: no dates, no binary, no objects.
+_PLAIN_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq")}
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,8 @@ def _build(node: yaml.Node, where: Path_, lines: dict[Path_, int], path: Path, s
             "write the value out where it is used",
         )
     seen.add(id(node))
+    if node.tag not in _PLAIN_TAGS:
+        raise _not_plain(node, path)
     if isinstance(node, yaml.MappingNode):
         return _mapping(node, where, lines, path, seen)
     if isinstance(node, yaml.SequenceNode):
@@ -107,10 +111,14 @@ def _build(node: yaml.Node, where: Path_, lines: dict[Path_, int], path: Path, s
     try:
         return yaml.SafeLoader("").construct_object(node)
     except (yaml.YAMLError, ValueError) as error:
-        raise UsageError(
-            in_file(path, node.start_mark.line + 1, f"not a plain value: {node.value!r}"),
-            "quote it, or write a number, a string, true or false",
-        ) from error
+        raise _not_plain(node, path) from error
+
+
+def _not_plain(node: yaml.Node, path: Path) -> UsageError:
+    return UsageError(
+        in_file(path, node.start_mark.line + 1, f"not a plain value: {str(node.value)[:60]!r}"),
+        "quote it, or write a number, a string, true or false",
+    )
 
 
 def _mapping(

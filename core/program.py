@@ -39,11 +39,12 @@ class PndaProgram(Program):
         try:
             self.create_config()
             self.parse_core(argv)
+            self.parse_collection()
+            self.parse_tasks()
+            # Only now: our flags may stand behind the task's name as well.
             console.settings.json = bool(self.args.json.value)
             console.settings.quiet = bool(self.args.quiet.value)
             console.settings.debug = bool(self.args.debug.value)
-            self.parse_collection()
-            self.parse_tasks()
             self.parse_cleanup()
             self.update_config()
             self.execute()

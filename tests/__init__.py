@@ -1,0 +1,1 @@
+"""Everything that proves the rest, by layers (see :mod:`tests.layers`)."""

@@ -1,0 +1,14 @@
+"""The task that runs the tests."""
+
+from __future__ import annotations
+
+from invoke.context import Context
+from invoke.tasks import task
+
+
+@task(help={"only": "Comma-separated layers to run: lint, unit, render, faults, lab (default: all)."})
+def test(_: Context, only: str = "") -> None:
+    """Run the linters and tests, quick layers first; prints each layer's time and a total."""
+    from tests.layers import run_layers
+
+    run_layers([name.strip() for name in only.split(",") if name.strip()])

@@ -1,0 +1,90 @@
+"""Rules of the house that no linter knows."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MAY_IMPORT = {
+    "core": set(),
+    "mirror": {"core"},
+    "provision": {"core", "mirror"},
+    "lab": {"core", "provision", "mirror"},
+}
+ROOMS = {*MAY_IMPORT, "tests", "tasks"}
+
+
+def tracked() -> list[Path]:
+    listing = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    files = [ROOT / name for name in listing.stdout.splitlines()]
+    assert len(files) > 20
+    return [path for path in files if path.is_file()]
+
+
+def imported(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name for name in names if name.split(".")[0] in ROOMS}
+
+
+@pytest.mark.parametrize("room", sorted(MAY_IMPORT))
+def test_imports_go_one_way(room: str) -> None:
+    modules = list((ROOT / room).rglob("*.py"))
+    assert modules
+    for module in modules:
+        for name in imported(module):
+            first = name.split(".")[0]
+            assert first == room or first in MAY_IMPORT[room], f"{module}: imports {name}"
+            if room == "provision" and first == "mirror":
+                assert name.startswith("mirror.lockfile"), f"{module}: knows more of the mirror than its lock"
+
+
+def registry_hosts() -> set[str]:
+    """Hosts of the package registries, as this machine's own clients name them."""
+    from pip._internal.models.index import PyPI
+
+    hosts = {PyPI.netloc, PyPI.file_storage_domain}
+    for source in [Path("/etc/apt/sources.list"), *Path("/etc/apt/sources.list.d").glob("*.sources")]:
+        if source.exists():
+            hosts |= set(re.findall(r"^[^#]*https?://([^/\s]+)", source.read_text(), re.M))
+    return {host for host in hosts if "." in host}
+
+
+def test_no_file_names_a_registry_host() -> None:
+    hosts = registry_hosts()
+    assert hosts
+    words = [*hosts, "repo." + "maven", "repo1." + "maven", "registry." + "npmjs"]
+    for path in tracked():
+        text = path.read_bytes().decode("utf-8", "replace")
+        for word in words:
+            assert word not in text, f"{path} names {word}"
+
+
+def test_every_tracked_file_is_small() -> None:
+    for path in tracked():
+        assert path.stat().st_size <= 1 << 20, f"{path} is over 1 MiB"
+
+
+def test_listing_the_tasks_loads_nothing_heavy() -> None:
+    script = (
+        "import sys, tasks; "
+        "heavy = {'requests', 'jinja2', 'jsonschema', 'ansible', 'rich', 'testinfra'} & set(sys.modules); "
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, timeout=30)
