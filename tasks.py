@@ -8,5 +8,5 @@ from core import tasks as core_tasks
 from tests import tasks as tests_tasks
 
 ns = Collection()
-ns.add_task(tests_tasks.test)
+ns.add_task(tests_tasks.run_tests)
 ns.add_collection(core_tasks.requirements_ns)

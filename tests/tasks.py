@@ -6,8 +6,11 @@ from invoke.context import Context
 from invoke.tasks import task
 
 
-@task(help={"only": "Comma-separated layers to run: lint, unit, render, faults, lab (default: all)."})
-def test(_: Context, only: str = "") -> None:
+@task(
+    name="test",
+    help={"only": "Comma-separated layers to run: lint, unit, render, faults, lab (default: all)."},
+)
+def run_tests(_: Context, only: str = "") -> None:
     """Run the linters and tests, quick layers first; prints each layer's time and a total."""
     from tests.layers import run_layers
 
