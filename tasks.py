@@ -5,8 +5,10 @@ from __future__ import annotations
 from invoke.collection import Collection
 
 from core import tasks as core_tasks
+from lab import tasks as lab_tasks
 from tests import tasks as tests_tasks
 
 ns = Collection()
 ns.add_task(tests_tasks.run_tests)
 ns.add_collection(core_tasks.requirements_ns)
+ns.add_collection(lab_tasks.ns)

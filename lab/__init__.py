@@ -1,0 +1,1 @@
+"""The Docker lab: a cluster of containers with systemd, built from Debian packages, that runs real jobs."""
