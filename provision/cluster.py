@@ -1,0 +1,253 @@
+"""The cluster description: one YAML file, checked, as frozen data that still knows its lines."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from core import schema
+from core.errors import UsageError
+from core.marked_yaml import Document, Path_, load as load_yaml, nearest
+from provision import lines, options
+from provision.flavours import Flavour, flavours
+
+FORMAT = 1
+ROOT = Path(__file__).resolve().parent.parent
+SCHEMA = Path(__file__).with_name("cluster.schema.json")
+DEFAULT_SALT_PYTHON = "/opt/pnda-salt/bin/python"
+DEFAULT_JAVA_HOME = "/usr/lib/jvm/java-17-openjdk-amd64"
+_HOST = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+# What each role is needed for; GRAPHITE and MIRROR have a key that stands in for them.
+_NEEDED = {"EDGE": "the client", "FLINK": "the history server"}
+
+
+@dataclass(frozen=True)
+class Host:
+    """A host: its name (also its ssh `Host` name) and its roles."""
+
+    name: str
+    roles: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class HistoryServer:
+    """The history server: version, TCP port, bind address, and overrides of its Flink options."""
+
+    version: str
+    port: int
+    address: str
+    configuration: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Where metrics go: carbon's host and TCP port, and the seconds between two reports."""
+
+    graphite_host: str
+    graphite_port: int
+    interval_seconds: int
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A checked cluster description. ``ssh_config`` is absolute; None where ssh's defaults count."""
+
+    name: str
+    flavour: Flavour
+    hosts: tuple[Host, ...]
+    mirror_uri: str
+    ssh_config: Path | None
+    salt_python: str
+    versions: tuple[str, ...]
+    default_version: str
+    java_home: str
+    storage: str
+    yarn_queue: str
+    history: HistoryServer
+    metrics: Metrics
+    configuration: Mapping[str, str]
+    document: Document = field(repr=False, compare=False)
+
+    def with_role(self, role: str) -> tuple[Host, ...]:
+        """Return the hosts that have ``role``, in the order of the file."""
+        return tuple(host for host in self.hosts if role in host.roles)
+
+    @property
+    def build(self) -> Path:
+        """Return the folder of everything that is generated for this cluster."""
+        return ROOT / "build" / self.name
+
+
+def load(path: Path) -> Cluster:
+    """Load and check the cluster file at ``path``.
+
+    Raises UsageError with file, line and cure for whatever is wrong with it. Whether the lock has
+    the versions is not known here: :func:`provision.facts.resolve` tells.
+    """
+    document = load_yaml(path)
+    schema.check_format(document, FORMAT)
+    _refuse_kerberos(document)
+    schema.check(document, json.loads(SCHEMA.read_text()))
+    return _Reader(document).cluster()
+
+
+def _refuse_kerberos(document: Document) -> None:
+    flink = document.data.get("flink")
+    for where, table in (((), document.data), (("flink",), flink if isinstance(flink, dict) else {})):
+        for key in ("kerberos", "security"):
+            if key in table:
+                raise document.fault(
+                    (*where, key),
+                    f"{key}: Kerberos is not supported yet",
+                    "remove it: this release works on clusters without Kerberos",
+                )
+
+
+class _Reader:
+    """Turns a document that fits the schema into a Cluster, checking what a schema cannot say."""
+
+    def __init__(self, document: Document) -> None:
+        self.document, self.data = document, document.data
+        self.flink: dict[str, Any] = self.data["flink"]
+
+    def fault(self, where: Path_, message: str, cure: str) -> UsageError:
+        return self.document.fault(where, message, cure)
+
+    def cluster(self) -> Cluster:
+        hosts = self._hosts()
+        versions = self._versions()
+        default = self._one_of(("flink", "default"), versions, versions[0])
+        connection: dict[str, Any] = self.data.get("connection", {})
+        ssh_config = connection.get("ssh_config")
+        legacy = any(lines.LINES[lines.name_of(version)].legacy for version in versions)
+        flavour = self._flavour()
+        return Cluster(
+            name=self.data["name"],
+            flavour=flavour,
+            hosts=hosts,
+            mirror_uri=self._mirror_uri(hosts),
+            ssh_config=ROOT / ssh_config if ssh_config else None,
+            salt_python=connection.get("salt_python", DEFAULT_SALT_PYTHON),
+            versions=versions,
+            default_version=default,
+            java_home=self.flink.get("java_home", DEFAULT_JAVA_HOME),
+            storage=self._storage(),
+            yarn_queue=self.flink.get("yarn_queue", "default"),
+            history=self._history(versions),
+            metrics=self._metrics(hosts, flavour),
+            configuration=self._configuration(("flink", "configuration"), legacy, history=False),
+            document=self.document,
+        )
+
+    def _hosts(self) -> tuple[Host, ...]:
+        hosts = []
+        for name, value in self.data["hosts"].items():
+            if len(name) > 253 or not _HOST.fullmatch(name):
+                raise self.fault(
+                    ("hosts", name), f"{name!r} is no host name", "use lower-case letters, digits, hyphens, dots"
+                )
+            hosts.append(Host(name, tuple(value["roles"])))
+        for role, purpose in _NEEDED.items():
+            if not any(role in host.roles for host in hosts):
+                raise self.fault(("hosts",), f"no host has the role {role} ({purpose})", f"give one host {role}")
+        return tuple(hosts)
+
+    def _flavour(self) -> Flavour:
+        known = flavours()
+        name = self.data["flavor"]
+        if name not in known:
+            raise self.fault(("flavor",), f"there is no flavor {name!r}", nearest(name, known))
+        return known[name]
+
+    def _first(self, role: str, hosts: tuple[Host, ...], where: Path_, key: str) -> str:
+        for host in hosts:
+            if role in host.roles:
+                return host.name
+        raise self.fault(where, f"no host has the role {role}, and {key} is not set", f"give a host {role}, or set {key}")
+
+    def _mirror_uri(self, hosts: tuple[Host, ...]) -> str:
+        uri = self.data.get("mirror", {}).get("base_uri")
+        return uri or f"http://{self._first('MIRROR', hosts, ('hosts',), 'mirror.base_uri')}"
+
+    def _versions(self) -> tuple[str, ...]:
+        for index, version in enumerate(self.flink["versions"]):
+            self._known_line(version, ("flink", "versions", index))
+        return tuple(self.flink["versions"])
+
+    def _known_line(self, version: str, where: Path_) -> None:
+        if lines.name_of(version) not in lines.LINES:
+            raise self.fault(
+                where,
+                f"Flink {version} is of a line that is not supported",
+                f"take a version of {' or '.join(lines.LINES)}",
+            )
+
+    def _one_of(self, where: Path_, versions: tuple[str, ...], otherwise: str) -> str:
+        value: str = self.flink.get(where[-1], otherwise)
+        if value not in versions:
+            raise self.fault(where, f"{value} is not among flink.versions", "add it there, or " + nearest(value, versions))
+        return value
+
+    def _storage(self) -> str:
+        storage: str = self.flink["storage"]
+        scheme, rest = storage.split("://", 1)
+        if scheme != "file":
+            raise self.fault(
+                ("flink", "storage"),
+                f"storage of the kind {scheme}:// is not supported yet",
+                "use file:// and a folder that all nodes share",
+            )
+        if not rest.startswith("/") or "/../" in f"{rest}/" or "/./" in f"{rest}/":
+            raise self.fault(("flink", "storage"), f"{storage} names no absolute folder", "write file:///folder")
+        return storage
+
+    def _history(self, versions: tuple[str, ...]) -> HistoryServer:
+        section: dict[str, Any] = self.flink.get("history_server", {})
+        where: Path_ = ("flink", "history_server", "version")
+        # An older server cannot read a newer one's archives.
+        newest = max(versions, key=lines.order_of)
+        version = section.get("version", newest)
+        self._known_line(version, where)
+        if lines.order_of(version) < lines.order_of(newest):
+            raise self.fault(
+                where,
+                f"a history server {version} cannot read what Flink {newest} archives",
+                f"write {newest}, or leave the key out",
+            )
+        legacy = lines.LINES[lines.name_of(version)].legacy
+        return HistoryServer(
+            version,
+            section.get("port", 8082),
+            section.get("address", "0.0.0.0"),  # noqa: S104 - as on every PNDA cluster; the key narrows it
+            self._configuration(("flink", "history_server", "configuration"), legacy, history=True),
+        )
+
+    def _metrics(self, hosts: tuple[Host, ...], flavour: Flavour) -> Metrics:
+        section: dict[str, Any] = self.flink.get("metrics", {})
+        host = section.get("graphite_host") or self._first(
+            "GRAPHITE", hosts, ("hosts",), "flink.metrics.graphite_host"
+        )
+        return Metrics(
+            host,
+            section.get("graphite_port", 2003),
+            section.get("interval_seconds", flavour.metrics_interval_seconds),
+        )
+
+    def _configuration(self, where: Path_, legacy: bool, history: bool) -> dict[str, str]:
+        table: Any = self.data
+        for key in where:
+            table = table.get(key, {})
+        result = {}
+        for key, value in table.items():
+            text = options.text_of(value)
+            wrong = options.key_fault(key, history) or options.value_fault(text, legacy)
+            if wrong:
+                message, cure = wrong
+                prefix = "" if key in message else f"{key}: "
+                raise self.fault((*where, key), prefix + message, cure)
+            result[key] = text
+        return result

@@ -1,0 +1,125 @@
+"""From a cluster and a lock to the facts of each host: flat, complete, plain JSON, no nulls, no templates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from core.errors import InternalError
+from mirror.lockfile import Lock
+from provision import lines, manifest, releases
+from provision.cluster import Cluster, Host
+
+Facts = dict[str, Any]
+_COMPONENTS = {"EDGE": "client", "FLINK": "history_server"}
+_PROGRAMS = "/usr/lib/pnda/flink"
+_STATE = "/var/lib/pnda/flink"
+
+
+def resolve(cluster: Cluster, lock: Lock) -> dict[str, Facts]:
+    """Return the facts of every host, by its name, in the order of the cluster file.
+
+    Pure. Raises UsageError, with the line of the cluster file, for a version that ``lock`` lacks.
+    """
+    releases.check_locked(cluster, lock)
+    made: dict[tuple[str, bool], dict[str, Any]] = {}
+
+    def release(version: str, client: bool) -> dict[str, Any]:
+        key = (version, client)
+        if key not in made:
+            made[key] = releases.release(cluster, lock, version, client)
+        return made[key]
+
+    common = _common(cluster, lock)
+    result = {}
+    for host in cluster.hosts:
+        components = [name for role, name in _COMPONENTS.items() if role in host.roles]
+        client = "client" in components
+        found = [release(version, True) for version in cluster.versions] if client else []
+        if "history_server" in components and cluster.history.version not in [item["version"] for item in found]:
+            found.append(release(cluster.history.version, False))
+        facts = {**common, "flink_host": host.name, "flink_components": components, "flink_releases": found}
+        result[host.name] = {**facts, **_manifest(cluster, host, facts)}
+    return result
+
+
+def _common(cluster: Cluster, lock: Lock) -> Facts:
+    history = cluster.history
+    return {
+        "flink_cluster": cluster.name,
+        "flink_managed_by": f"Managed by PNDA provisioning (cluster {cluster.name}): changes made here are overwritten.",
+        "flink_mirror_uri": cluster.mirror_uri,
+        "flink_lock_digest": lock.digest,
+        "flink_version": cluster.default_version,
+        "flink_home": f"{releases.ROOT}/flink",
+        "flink_java_home": cluster.java_home,
+        "flink_user": "flink",
+        "flink_group": "hadoop",
+        "flink_log_directory": releases.LOG_DIRECTORY,
+        "flink_program_directory": _PROGRAMS,
+        "flink_state_directory": _STATE,
+        "flink_storage": cluster.storage,
+        "flink_archive_directory": f"{cluster.storage}/completed-jobs",
+        "flink_graphite_host": cluster.metrics.graphite_host,
+        "flink_graphite_port": cluster.metrics.graphite_port,
+        "flink_history_host": cluster.with_role("FLINK")[0].name,
+        "flink_history_version": history.version,
+        "flink_history_home": f"{releases.ROOT}/flink-history",
+        "flink_history_configuration_directory": releases.history_configuration_directory(cluster),
+        "flink_history_configuration": releases.history_configuration(cluster),
+        "flink_history_address": history.address,
+        "flink_history_port": history.port,
+    }
+
+
+def _manifest(cluster: Cluster, host: Host, facts: Facts) -> Facts:
+    components = facts["flink_components"]
+    names = {key.removeprefix("flink_"): value for key, value in facts.items() if isinstance(value, str)}
+    names |= {
+        "default_home": facts["flink_home"],
+        "default_release_home": f"{releases.ROOT}/flink-{cluster.default_version}",
+        "history_release_home": f"{releases.ROOT}/flink-{cluster.history.version}",
+        "storage_path": cluster.storage.removeprefix("file://"),
+    }
+    history = cluster.history.version
+    resolved = manifest.resolve(
+        manifest.Scope(
+            components=frozenset(["install", *components] if components else []),
+            first=frozenset(
+                name for role, name in _COMPONENTS.items() if cluster.with_role(role)[:1] == (host,)
+            ),
+            names=names,
+            releases=[_release_names(item) for item in facts["flink_releases"]],
+            history={"version": history, "parser": _parser(history)} if "history_server" in components else {},
+        )
+    )
+    return {
+        "flink_directories": list(resolved.directories),
+        "flink_files": list(resolved.files),
+        "flink_links": list(resolved.links),
+    }
+
+
+def _release_names(item: dict[str, Any]) -> dict[str, str]:
+    names = {key: value for key, value in item.items() if isinstance(value, str)}
+    python = item["python"]
+    return {
+        **names,
+        "parser": _parser(item["version"]),
+        "python_home": python["home"],
+        "python_environment": python["environment"],
+    }
+
+
+def _parser(version: str) -> str:
+    return "legacy" if lines.LINES[lines.name_of(version)].legacy else "yaml"
+
+
+def release_of(facts: Facts, entry: dict[str, str]) -> dict[str, Any]:
+    """Return the release that a manifest entry is about; empty for an entry about none."""
+    if not entry["release"]:
+        return {}
+    for item in facts["flink_releases"]:
+        if item["version"] == entry["release"]:
+            found: dict[str, Any] = item
+            return found
+    raise InternalError(f"{entry['destination']}: no release {entry['release']} on {facts['flink_host']}")

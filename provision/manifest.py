@@ -1,0 +1,149 @@
+"""The manifest (``templates/flink/manifest.yml``) resolved for one host: plain lists, every path final."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from core import schema
+from core.errors import InternalError
+from core.marked_yaml import load
+
+ROOT = Path(__file__).resolve().parent.parent
+TEMPLATES = ROOT / "templates" / "flink"
+PROGRAMS = ROOT / "programs" / "flink"
+COMPONENTS = ("install", "client", "history_server")
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What the manifest is resolved for.
+
+    ``names`` are the placeholders that always hold, ``releases`` those of each version on the host,
+    ``history`` those of the history server's version (empty without one). Each release's names
+    hold at least ``version`` and ``parser`` (``legacy`` or ``yaml``). ``first`` are the components
+    of which this host is the first.
+    """
+
+    components: frozenset[str]
+    first: frozenset[str]
+    names: Mapping[str, str]
+    releases: Sequence[Mapping[str, str]]
+    history: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What one host gets, in order: each entry a flat table, as it stands in the facts."""
+
+    directories: tuple[dict[str, str], ...]
+    files: tuple[dict[str, str], ...]
+    links: tuple[dict[str, str], ...]
+
+
+def resolve(scope: Scope) -> Manifest:
+    """Return the manifest for ``scope``. Raises InternalError when two entries claim one path."""
+    document = _document()
+    manifest = Manifest(
+        tuple(_resolved(document["directories"], scope, _directory)),
+        tuple(_resolved(document["files"], scope, _file)),
+        tuple(_resolved(document["links"], scope, _link)),
+    )
+    seen: set[str] = set()
+    for entry in (*manifest.directories, *manifest.files, *manifest.links):
+        if entry["destination"] in seen:
+            raise InternalError(f"the manifest writes {entry['destination']} twice")
+        seen.add(entry["destination"])
+    return manifest
+
+
+def _resolved(rows: list[dict[str, Any]], scope: Scope, shape: Any) -> Iterator[dict[str, str]]:
+    for row in rows:
+        if row["component"] not in scope.components:
+            continue
+        if row.get("first") and row["component"] not in scope.first:
+            continue
+        for names in _each(row, scope):
+            if row.get("parser", names.get("parser")) == names.get("parser"):
+                yield shape(row, {**scope.names, **names})
+
+
+def _each(row: Mapping[str, Any], scope: Scope) -> Sequence[Mapping[str, str]]:
+    each = row.get("each")
+    if each == "release":
+        return scope.releases
+    return [scope.history] if each == "history" else [{}]
+
+
+def _directory(row: Mapping[str, str], names: Mapping[str, str]) -> dict[str, str]:
+    return {
+        "component": row["component"],
+        "destination": row["destination"].format_map(names),
+        "owner": row.get("owner", "root").format_map(names),
+        "group": row.get("group", "root").format_map(names),
+        "mode": row.get("mode", "0755"),
+    }
+
+
+def _file(row: Mapping[str, str], names: Mapping[str, str]) -> dict[str, str]:
+    return {
+        **_directory({"mode": "0644", **row}, names),
+        "kind": row["kind"],
+        "source": row["source"],
+        "release": names.get("version", ""),
+        "notify": row.get("notify", ""),
+    }
+
+
+def _link(row: Mapping[str, str], names: Mapping[str, str]) -> dict[str, str]:
+    return {
+        "component": row["component"],
+        "destination": row["destination"].format_map(names),
+        "target": row["target"].format_map(names),
+        "notify": row.get("notify", ""),
+    }
+
+
+@cache
+def _document() -> dict[str, list[dict[str, Any]]]:
+    document = load(TEMPLATES / "manifest.yml")
+    schema.check_format(document, 1)
+    schema.check(document, _schema())
+    data: dict[str, list[dict[str, Any]]] = document.data
+    return data
+
+
+def _schema() -> dict[str, Any]:
+    text = {"type": "string"}
+    common = {"component": {"enum": list(COMPONENTS)}, "each": {"enum": ["release", "history"]}, "destination": text}
+    owned = {"owner": text, "group": text, "mode": {"type": "string", "pattern": "^[01][0-7]{3}$"}}
+    directory = {**common, **owned, "first": {"type": "boolean"}}
+    file = {
+        **common,
+        **owned,
+        "parser": {"enum": ["legacy", "yaml"]},
+        "kind": {"enum": ["template", "program"]},
+        "source": text,
+        "notify": {"enum": ["history_server"]},
+    }
+    link = {**common, "target": text, "notify": {"enum": ["history_server"]}}
+    return _table(
+        {
+            "format": {"type": "integer"},
+            "directories": _list(_table(directory, ["component", "destination"])),
+            "files": _list(_table(file, ["component", "destination", "kind", "source"])),
+            "links": _list(_table(link, ["component", "destination", "target"])),
+        },
+        ["format", "directories", "files", "links"],
+    )
+
+
+def _table(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
+    return {"type": "object", "additionalProperties": False, "required": required, "properties": properties}
+
+
+def _list(items: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": items}

@@ -1,0 +1,166 @@
+"""One Flink version on one host as a fact: what the lock has of it, and its configuration."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from core.errors import UsageError
+from core.marked_yaml import nearest
+from mirror.lockfile import Lock, LockedFile
+from provision import lines
+from provision.cluster import Cluster
+
+ROOT = "/opt/pnda"
+LOG_DIRECTORY = "/var/log/pnda/flink"
+# The thin set is shared by Java, SQL and Python jobs; a fat job jar that brings its own Avro would
+# otherwise meet the platform's in another class loader (LinkageError).
+_PARENT_FIRST = "org.apache.avro.;org.apache.kafka."
+
+
+def locked_versions(lock: Lock) -> list[str]:
+    """Return the Flink versions whose archive ``lock`` holds, oldest first."""
+    prefix, suffix = "flink-", ".tar.gz"
+    names = [item.path for item in lock.files if "/" not in item.path]
+    found = [name[len(prefix) : -len(suffix)] for name in names if name.startswith(prefix) and name.endswith(suffix)]
+    return sorted(found, key=lambda version: [int(part) if part.isdigit() else -1 for part in version.split(".")])
+
+
+def check_locked(cluster: Cluster, lock: Lock) -> None:
+    """Raise UsageError, with the line of the cluster file, for a version that ``lock`` lacks."""
+    known = locked_versions(lock)
+    wanted = [(version, ("flink", "versions", index)) for index, version in enumerate(cluster.versions)]
+    for version, where in [*wanted, (cluster.history.version, ("flink", "history_server", "version"))]:
+        if version not in known:
+            cure = nearest(version, known) if known else "lock one: ./inv mirror.lock"
+            raise cluster.document.fault(where, f"{lock.path} has no Flink {version}", cure)
+    for version, where in wanted:
+        if not wheels(lock, version):
+            raise cluster.document.fault(
+                where, f"{lock.path} has no PyFlink {version}", f"lock the entry pyflink-{version}: ./inv mirror.lock"
+            )
+
+
+def release(cluster: Cluster, lock: Lock, version: str, client: bool) -> dict[str, Any]:
+    """Return the fact of ``version`` on a host; without ``client`` it is there for the history server only.
+
+    Then it has no jars, no wheels and no configuration, and its ``conf`` is the server's.
+    """
+    line = lines.LINES[lines.name_of(version)]
+    archive = lock.file(f"flink-{version}.tar.gz")
+    jars = _jars(lock, line.name) if client else []
+    found = wheels(lock, version) if client else []
+    environment = f"{ROOT}/pyflink-{version}-{_digest(found)[:12]}"
+    directory = f"/etc/flink/{version}"
+    fact = {
+        "version": version,
+        "line": line.name,
+        "home": f"{ROOT}/flink-{version}",
+        "archive": _pinned(archive, "path", "size", "sha256", "sha512"),
+        "jars": jars,
+        "configuration_directory": directory,
+        "configuration_file": line.configuration_file,
+        "configuration_link": directory if client else history_configuration_directory(cluster),
+        "configuration": configuration(cluster, version) if client else {},
+        "python": {"home": f"{ROOT}/pyflink-{version}", "environment": environment, "wheels": found},
+    }
+    return {**fact, "digest": _digest([archive.sha512, [jar["sha256"] + jar["directory"] + jar["name"] for jar in jars]])}
+
+
+def history_configuration_directory(cluster: Cluster) -> str:
+    """Return the history server's own configuration directory."""
+    return f"/etc/flink-history/{cluster.history.version}"
+
+
+def configuration(cluster: Cluster, version: str) -> dict[str, str]:
+    """Return the client's Flink options for ``version``: ours, then the cluster file's over them."""
+    python = f"{ROOT}/pyflink-{version}/bin/python"
+    flavour, metrics = cluster.flavour, cluster.metrics
+    return {
+        "env.java.opts.all": lines.LINES[lines.name_of(version)].java_options,
+        "env.log.dir": LOG_DIRECTORY,
+        "env.log.max": str(flavour.log_files),
+        "jobmanager.rpc.address": "localhost",
+        "jobmanager.memory.process.size": flavour.jobmanager_memory,
+        "taskmanager.memory.process.size": flavour.taskmanager_memory,
+        "taskmanager.numberOfTaskSlots": str(flavour.taskmanager_slots),
+        "parallelism.default": str(flavour.parallelism),
+        "jobmanager.archive.fs.dir": f"{cluster.storage}/completed-jobs",
+        "execution.checkpointing.dir": f"{cluster.storage}/checkpoints",
+        "execution.checkpointing.savepoint-dir": f"{cluster.storage}/savepoints",
+        "classloader.parent-first-patterns.additional": _PARENT_FIRST,
+        # Kafka's client threads outlive a job's class loader for a moment, which the check takes for a leak.
+        "classloader.check-leaked-classloader": "false",
+        "metrics.reporters": "grph",
+        "metrics.reporter.grph.factory.class": "org.apache.flink.metrics.graphite.GraphiteReporterFactory",
+        "metrics.reporter.grph.host": metrics.graphite_host,
+        "metrics.reporter.grph.port": str(metrics.graphite_port),
+        "metrics.reporter.grph.protocol": "TCP",
+        "metrics.reporter.grph.prefix": "flink",
+        "metrics.reporter.grph.interval": f"{metrics.interval_seconds} s",
+        "python.executable": python,
+        "python.client.executable": python,
+        "yarn.application.queue": cluster.yarn_queue,
+        **cluster.configuration,
+    }
+
+
+def history_configuration(cluster: Cluster) -> dict[str, str]:
+    """Return the history server's Flink options: ours, then the cluster file's over them."""
+    history, flavour = cluster.history, cluster.flavour
+    return {
+        "env.java.opts.all": lines.LINES[lines.name_of(history.version)].java_options,
+        # Without it the heap may grow to a quarter of the machine's memory.
+        "env.java.opts.historyserver": f"-Xmx{flavour.history_heap}",
+        "env.log.dir": LOG_DIRECTORY,
+        "env.log.max": str(flavour.log_files),
+        "env.pid.dir": "/run/flink-history-server",
+        "historyserver.web.address": history.address,
+        "historyserver.web.port": str(history.port),
+        "historyserver.web.refresh-interval": "10 s",
+        # Emptied at each start, so a folder of its own.
+        "historyserver.web.tmpdir": "/var/lib/flink-history-server/web",
+        "historyserver.archive.fs.dir": f"{cluster.storage}/completed-jobs",
+        "historyserver.archive.fs.refresh-interval": "10 s",
+        "historyserver.archive.clean-expired-jobs": "true",
+        "historyserver.archive.retained-jobs": str(flavour.history_retained_jobs),
+        **history.configuration,
+    }
+
+
+def wheels(lock: Lock, version: str) -> list[dict[str, str]]:
+    """Return the wheels of PyFlink ``version``, sorted: name, version, file, sha256. Empty if not locked."""
+    entry = f"pyflink-{version}"
+    if entry not in lock.entries():
+        return []
+    found = []
+    for item in lock.of_entry(entry):
+        if item.path.startswith("mirror_python/packages/") and item.name.endswith(".whl"):
+            # A wheel's file name is NAME-VERSION[-BUILD]-PYTHON-ABI-PLATFORM.whl (PyPA, binary distribution format).
+            name, number = item.name.split("-")[:2]
+            found.append({"name": name, "version": number, "file": item.name, "sha256": item.sha256})
+    return sorted(found, key=lambda wheel: wheel["file"])
+
+
+def _jars(lock: Lock, line: str) -> list[dict[str, str]]:
+    found = []
+    for directory in ("lib", "opt"):
+        prefix = f"mirror_apps/flink-{line}/{directory}/"
+        for item in lock.files:
+            if item.path.startswith(prefix) and item.path.endswith(".jar"):
+                found.append({**_pinned(item, "path", "name", "sha256"), "directory": directory})
+    if not any(jar["directory"] == "lib" for jar in found):
+        raise UsageError(
+            f"{lock.path}: no Kafka and Avro jars are locked for Flink {line}",
+            f"lock the entry kafka-avro-{line}: ./inv mirror.lock",
+        )
+    return sorted(found, key=lambda jar: jar["path"])
+
+
+def _pinned(item: LockedFile, *keys: str) -> dict[str, Any]:
+    return {key: getattr(item, key) for key in keys}
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
