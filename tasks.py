@@ -6,9 +6,12 @@ from invoke.collection import Collection
 
 from core import tasks as core_tasks
 from lab import tasks as lab_tasks
+from provision import tasks as provision_tasks
 from tests import tasks as tests_tasks
 
 ns = Collection()
 ns.add_task(tests_tasks.run_tests)
 ns.add_collection(core_tasks.requirements_ns)
 ns.add_collection(lab_tasks.ns)
+ns.add_collection(provision_tasks.cluster_ns)
+ns.add_collection(provision_tasks.ns)

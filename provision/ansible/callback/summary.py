@@ -1,0 +1,72 @@
+"""An Ansible callback that writes what happened on each host, one JSON document a line.
+
+The file is named by PNDA_SUMMARY; without it nothing is written. A line is
+``{"host": ..., "task": ..., "kind": "changed" | "failed" | "unreachable", "text": ...}``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from ansible.plugins.callback import CallbackBase
+
+DOCUMENTATION = """
+name: summary
+type: notification
+short_description: Writes changes and failures of a run as JSON lines
+description:
+  - Writes one line for each change and failure to the file that PNDA_SUMMARY names.
+options: {}
+"""
+
+
+class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core ships no types
+    """Writes changes and failures to the summary file."""
+
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "notification"
+    CALLBACK_NAME = "summary"
+    CALLBACK_NEEDS_ENABLED = True
+
+    def v2_runner_on_ok(self, result: Any) -> None:
+        """Note a task that changed something; tasks with a loop are noted by item."""
+        if result.result.get("changed") and "results" not in result.result:
+            self._note(result, "changed", "")
+
+    def v2_runner_item_on_ok(self, result: Any) -> None:
+        """Note an item that changed something."""
+        if result.result.get("changed"):
+            self._note(result, "changed", self._label(result))
+
+    def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
+        """Note a task that failed; tasks with a loop are noted by item."""
+        if not ignore_errors and "results" not in result.result:
+            self._note(result, "failed", self._reason(result.result))
+
+    def v2_runner_item_on_failed(self, result: Any) -> None:
+        """Note an item that failed."""
+        self._note(result, "failed", f"{self._label(result)}: {self._reason(result.result)}")
+
+    def v2_runner_on_unreachable(self, result: Any) -> None:
+        """Note a host that does not answer."""
+        self._note(result, "unreachable", self._reason(result.result))
+
+    def _label(self, result: Any) -> str:
+        return str(result.result.get("_ansible_item_label", ""))
+
+    def _reason(self, result: dict[str, Any]) -> str:
+        streams = [str(result.get(key, "")).strip() for key in ("stderr", "stdout")]
+        said = next((text for text in streams if text), "")
+        message = str(result.get("msg", "")).strip()
+        # A program of ours says itself what is wrong; Ansible's "non-zero return code" adds nothing.
+        return said or message or "failed without a message"
+
+    def _note(self, result: Any, kind: str, text: str) -> None:
+        target = os.environ.get("PNDA_SUMMARY")
+        if target:
+            line = {"host": result.host.name, "task": result.task.get_name(), "kind": kind, "text": text}
+            with Path(target).open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(line) + "\n")

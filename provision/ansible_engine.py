@@ -1,0 +1,62 @@
+"""Roll facts out by Ansible: our playbook, in our own environment, over ssh."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from core.process import run
+from provision import inventory
+from provision.cluster import Cluster
+from provision.facts import Facts
+from provision.report import HostResult
+
+_SECONDS = 3600
+
+
+def roll_out(cluster: Cluster, facts: Mapping[str, Facts], check: bool) -> dict[str, HostResult]:
+    """Run the role on the hosts in ``facts`` and return what happened on each."""
+    folder = inventory.write(cluster, facts)
+    summary = folder / "summary.jsonl"
+    summary.unlink(missing_ok=True)
+    # -P: this package has a folder `ansible`, which must not hide Ansible's own.
+    words = [
+        sys.executable, "-P", "-m", "ansible", "playbook", str(inventory.PLAYBOOK), *(["--check", "--diff"] if check else []),
+    ]  # fmt: skip
+    environment = {
+        "ANSIBLE_CONFIG": str(folder / "ansible.cfg"),
+        "ANSIBLE_FORCE_COLOR": "0",
+        "PNDA_SUMMARY": str(summary),
+        "LC_ALL": "C.UTF-8",
+        "PATH": _path(),
+    }
+    done = run(words, timeout=_SECONDS, cwd=folder, env=environment, check=False, what="ansible-playbook")
+    (folder / "playbook.log").write_text(done.stdout + done.stderr)
+    results = _results(summary, facts)
+    if done.code != 0 and not any(result.failed for result in results.values()):
+        first = next(iter(results))
+        reason = f"ansible-playbook ended with {done.code}:\n{done.tail()}"
+        results[first] = HostResult(results[first].changed, results[first].changes, reason)
+    return results
+
+
+def _path() -> str:
+    import os
+
+    return f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+
+
+def _results(summary: Path, facts: Mapping[str, Facts]) -> dict[str, HostResult]:
+    changes: dict[str, list[str]] = {host: [] for host in facts}
+    failed: dict[str, str] = {}
+    for line in summary.read_text(encoding="utf-8").splitlines() if summary.exists() else ():
+        event = json.loads(line)
+        task = event["task"].removeprefix("flink : ")
+        text = f"{task}: {event['text']}" if event["text"] else task
+        if event["kind"] == "changed":
+            changes[event["host"]].append(text)
+        else:
+            failed.setdefault(event["host"], text)
+    return {host: HostResult(len(found), tuple(found), failed.get(host, "")) for host, found in changes.items()}

@@ -1,0 +1,54 @@
+"""Roll a cluster's description out to its hosts, by either engine."""
+
+from __future__ import annotations
+
+from core import console, locks
+from core.errors import UsageError
+from core.marked_yaml import nearest
+from mirror import lockfile
+from provision import ansible_engine, cluster as clusters, facts as fact_module, salt_engine
+from provision.cluster import Cluster
+from provision.facts import Facts
+from provision.report import ApplyFailed, ApplyReport, ApplyRequest, HostResult
+
+__all__ = ["ApplyFailed", "ApplyReport", "ApplyRequest", "HostResult", "apply"]
+
+_ENGINES = {"ansible": ansible_engine.roll_out, "salt": salt_engine.roll_out}
+
+
+def apply(request: ApplyRequest) -> ApplyReport:
+    """Provision the hosts that ``request`` names, and return what changed where.
+
+    Raises UsageError before a host is touched for whatever is wrong with the call, the cluster
+    file or the lock; BusyError (exit 3) while another apply of the same cluster is at work;
+    ApplyFailed (exit 1) when a host failed, with the report of all.
+    """
+    if request.engine not in _ENGINES:
+        raise UsageError(f"there is no engine {request.engine!r}", nearest(request.engine, _ENGINES))
+    cluster = clusters.load(request.cluster)
+    facts = fact_module.resolve(cluster, lockfile.load(request.lock))
+    chosen = _chosen(cluster, facts, request.limit)
+    if cluster.ssh_config and not cluster.ssh_config.exists():
+        raise cluster.document.fault(
+            ("connection", "ssh_config"),
+            f"{cluster.ssh_config}: there is no such file",
+            "write the hosts' ssh settings there (for the lab: ./inv up)",
+        )
+    with locks.held(cluster.build / "apply.lock", f"apply of cluster {cluster.name}"):
+        console.say(f"   {request.engine} provisions {', '.join(chosen) or 'no host'}")
+        results = _ENGINES[request.engine](cluster, chosen, request.check) if chosen else {}
+    report = ApplyReport(request.engine, results)
+    if any(result.failed for result in results.values()):
+        raise ApplyFailed(report)
+    return report
+
+
+def _chosen(cluster: Cluster, facts: dict[str, Facts], limit: tuple[str, ...]) -> dict[str, Facts]:
+    for name in limit:
+        if name not in facts:
+            raise UsageError(f"--limit: cluster {cluster.name} has no host {name!r}", nearest(name, facts))
+        if not facts[name]["flink_components"]:
+            raise UsageError(f"--limit: there is nothing to provision on {name}", "name a host with EDGE or FLINK")
+    return {
+        name: its for name, its in facts.items() if its["flink_components"] and (not limit or name in limit)
+    }

@@ -1,0 +1,66 @@
+"""Ansible's inventory, host variables and settings for a cluster, written under its build folder."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from core.files import write_atomic
+from provision.cluster import Cluster
+from provision.facts import Facts
+
+ROOT = Path(__file__).resolve().parent.parent
+PLAYBOOK = Path(__file__).with_name("ansible") / "flink.yml"
+CALLBACKS = Path(__file__).with_name("ansible") / "callback"
+FORKS = 20
+
+
+def write(cluster: Cluster, facts: Mapping[str, Facts]) -> Path:
+    """Write inventory, host variables and ansible.cfg of the hosts in ``facts``; return their folder.
+
+    Each role of the cluster file is a group (``role_edge``), and all that Flink is put on is ``flink``.
+    """
+    folder = cluster.build / "ansible"
+    shutil.rmtree(folder / "inventory", ignore_errors=True)
+    groups: dict[str, dict[str, dict[str, dict[str, str]]]] = {"flink": {"hosts": {}}}
+    for host in cluster.hosts:
+        if host.name not in facts:
+            continue
+        groups["flink"]["hosts"][host.name] = {}
+        for role in host.roles:
+            groups.setdefault(f"role_{role.lower()}", {"hosts": {}})["hosts"][host.name] = {}
+    write_atomic(folder / "inventory" / "hosts.json", _json({"all": {"children": groups}}))
+    for name, its in facts.items():
+        write_atomic(folder / "inventory" / "host_vars" / f"{name}.json", _json(its))
+    write_atomic(folder / "ansible.cfg", _settings(cluster, folder))
+    return folder
+
+
+def _settings(cluster: Cluster, folder: Path) -> str:
+    ssh = f'-F "{cluster.ssh_config}"' if cluster.ssh_config else "-o ControlMaster=auto -o ControlPersist=60s"
+    return "\n".join(
+        [
+            "[defaults]",
+            f"inventory = {folder / 'inventory'}",
+            f"roles_path = {ROOT / 'roles'}",
+            f"callback_plugins = {CALLBACKS}",
+            "callbacks_enabled = summary",
+            f"home = {folder / 'home'}",
+            f"forks = {FORKS}",
+            "timeout = 20",
+            "inject_facts_as_vars = false",
+            "interpreter_python = /usr/bin/python3",
+            "retry_files_enabled = false",
+            "nocows = true",
+            "[ssh_connection]",
+            "pipelining = true",
+            f"ssh_args = {ssh}",
+            "",
+        ]
+    )
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=2, sort_keys=True) + "\n"

@@ -1,0 +1,69 @@
+"""What a masterless Salt run needs on a host: states, the host's facts as pillar, and a minion config."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from pathlib import Path
+
+from core.files import write_atomic
+from provision.cluster import Cluster, Host
+from provision.facts import Facts
+
+ROOT = Path(__file__).resolve().parent.parent
+STATES = ROOT / "salt-states"
+# Where all of it lies on a node; root's alone.
+NODE = "/var/lib/pnda/salt"
+_PILLAR_TOP = "base:\n  '*':\n    - flink\n"
+# The grains that PNDA sets, by our role.
+_GRAINS = {"EDGE": "hadoop_edge", "FLINK": "flink", "GRAPHITE": "graphite", "KAFKA": "kafka", "MIRROR": "mirror"}
+
+
+def write(cluster: Cluster, host: Host, facts: Facts) -> Path:
+    """Write minion config and pillar of ``host`` under the build folder; return the host's folder."""
+    folder = cluster.build / "salt" / host.name
+    write_atomic(folder / "minion", minion(host), mode=0o600)
+    write_atomic(folder / "pillar" / "top.sls", _PILLAR_TOP, mode=0o600)
+    # Not Jinja: braces in a fact are no template.
+    body = "#!json\n" + json.dumps(facts, indent=2, sort_keys=True) + "\n"
+    write_atomic(folder / "pillar" / "flink.sls", body, mode=0o600)
+    return folder
+
+
+def minion(host: Host, base: str = NODE) -> str:
+    """Return the configuration of a masterless minion that keeps all it writes under ``base``."""
+    settings = {
+        "id": host.name,
+        "file_client": "local",
+        "root_dir": f"{base}/root",
+        "log_file": f"{base}/minion.log",
+        "file_roots": {"base": [f"{base}/states"]},
+        "pillar_roots": {"base": [f"{base}/pillar"]},
+        # Each costs seconds of name look-ups or probing, and no state asks for them.
+        "enable_fqdns_grains": False,
+        "enable_gpu_grains": False,
+        "grains": {
+            "roles": [_GRAINS[role] for role in host.roles],
+            **({"hadoop": {"role": "EDGE"}} if "EDGE" in host.roles else {}),
+        },
+    }
+    return json.dumps(settings, indent=2) + "\n"
+
+
+def bundle(folder: Path) -> bytes:
+    """Return the tar archive that a host gets: ``folder`` of :func:`write`, and the states.
+
+    The states' links to the shared templates and programs are followed: the node gets files.
+    """
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", dereference=True) as tar:
+        tar.add(folder, arcname=".", filter=_rooted)
+        tar.add(STATES, arcname="states", filter=_rooted)
+    return buffer.getvalue()
+
+
+def _rooted(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    member.uid = member.gid = 0
+    member.uname = member.gname = "root"
+    return member

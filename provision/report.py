@@ -1,0 +1,70 @@
+"""What a roll-out is asked for, and what it came to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.errors import WorldError
+
+
+@dataclass(frozen=True)
+class ApplyRequest:
+    """A roll-out of the cluster file ``cluster`` by ``engine`` (``ansible`` or ``salt``).
+
+    ``lock`` is the mirror's lock, ``limit`` the hosts to do (none: all), ``check`` a dry run.
+    """
+
+    cluster: Path
+    lock: Path
+    engine: str
+    limit: tuple[str, ...] = ()
+    check: bool = False
+
+
+@dataclass(frozen=True)
+class HostResult:
+    """What happened on a host: how many tasks or states changed it, a phrase for each, why it failed."""
+
+    changed: int
+    changes: tuple[str, ...]
+    failed: str = ""
+
+
+@dataclass(frozen=True)
+class ApplyReport:
+    """What happened on each host; the hosts are in the order of the cluster file."""
+
+    engine: str
+    hosts: Mapping[str, HostResult]
+
+    def text(self) -> str:
+        """Return the summary for people: a line for each host, and one for each change."""
+        lines = []
+        for host, result in self.hosts.items():
+            state = "FAILED" if result.failed else "changed" if result.changed else "unchanged"
+            lines.append(f"{host}: {state}" + (f" ({result.changed})" if result.changed else ""))
+            lines += [f"  {change}" for change in result.changes]
+            lines += [f"  failed: {line}" if not i else f"    {line}" for i, line in enumerate(result.failed.splitlines())]
+        return "\n".join(lines) or "no host has anything to provision"
+
+    def document(self) -> dict[str, object]:
+        """Return the summary for programs."""
+        hosts = {
+            host: {"changed": result.changed, "changes": list(result.changes), "failed": result.failed}
+            for host, result in self.hosts.items()
+        }
+        return {"engine": self.engine, "hosts": hosts}
+
+
+class ApplyFailed(WorldError):
+    """At least one host failed; ``report`` says what happened on all of them."""
+
+    def __init__(self, report: ApplyReport) -> None:
+        failed = {host: result.failed for host, result in report.hosts.items() if result.failed}
+        super().__init__(
+            "\n".join(f"{host}: {reason}" for host, reason in failed.items()),
+            "mend the cause, then run the same command again: it goes on where it stopped",
+        )
+        self.report = report

@@ -1,0 +1,85 @@
+"""Roll facts out by Salt without a master: states and pillar go over ssh, salt-call runs on the node."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from core.errors import WorldError
+from core.process import Finished, run
+from provision import pillar
+from provision.cluster import Cluster, Host
+from provision.facts import Facts
+from provision.report import HostResult
+
+_SECONDS = 3600
+_AT_ONCE = 20
+# Not the script `salt-call`: its first line names the Python of the machine where it was installed.
+_SALT_CALL = "import sys; from salt.scripts import salt_call; sys.argv[0] = 'salt-call'; salt_call()"
+
+
+def roll_out(cluster: Cluster, facts: Mapping[str, Facts], check: bool) -> dict[str, HostResult]:
+    """Apply the formula on the hosts in ``facts`` and return what happened on each."""
+    shutil.rmtree(cluster.build / "salt", ignore_errors=True)
+    hosts = [host for host in cluster.hosts if host.name in facts]
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        results = pool.map(lambda host: _host(cluster, host, facts[host.name], check), hosts)
+        return dict(zip([host.name for host in hosts], results, strict=True))
+
+
+def _host(cluster: Cluster, host: Host, facts: Facts, check: bool) -> HostResult:
+    folder = pillar.write(cluster, host, facts)
+    node = pillar.NODE
+    script = (
+        f"set -eu; umask 077; mkdir -p {node}; rm -rf {node}/states {node}/pillar; tar -xf - -C {node}; "
+        f"test -x {cluster.salt_python} || {{ echo 'there is no {cluster.salt_python} on this node' >&2; exit 77; }}; "
+        f'exec {cluster.salt_python} -c "{_SALT_CALL}" --local -c {node} --retcode-passthrough '
+        f"--out=json --log-level=error state.apply flink{' test=True' if check else ''}"
+    )
+    options = ["-F", str(cluster.ssh_config)] if cluster.ssh_config else []
+    words = ["ssh", *options, "-o", "BatchMode=yes", host.name, script]
+    try:
+        done = run(words, timeout=_SECONDS, stdin=pillar.bundle(folder), check=False, what=f"ssh {host.name}")
+    except WorldError as error:
+        return HostResult(0, (), error.message)
+    (folder / "salt-call.log").write_text(done.stdout + done.stderr)
+    if done.code == 255:
+        return HostResult(0, (), f"cannot be reached by ssh: {done.tail()}")
+    if done.code == 77:
+        return HostResult(0, (), f"{done.tail()}; set connection.salt_python in the cluster file")
+    return result_of(done)
+
+
+def result_of(done: Finished) -> HostResult:
+    """Return what a finished salt-call says happened (also one that did not get as far as a state)."""
+    try:
+        local = json.loads(done.stdout[done.stdout.index("{") :])["local"]
+    except (ValueError, KeyError):
+        return HostResult(0, (), f"salt-call ended with {done.code}:\n{done.tail()}")
+    if not isinstance(local, dict):
+        errors = local if isinstance(local, list) else [local]
+        return HostResult(0, (), "the states cannot be rendered:\n" + "\n".join(str(error) for error in errors))
+    states = sorted(local.values(), key=lambda state: state.get("__run_num__", 0))
+    changes = tuple(_phrase(state) for state in states if state["result"] is not False and _changes(state))
+    failed = [f"{state.get('__id__')}: {_reason(state)}" for state in states if state["result"] is False]
+    reason = failed[0] if failed else ""
+    if done.code != 0 and not failed:
+        reason = f"salt-call ended with {done.code}:\n{done.tail()}"
+    return HostResult(len(changes), changes, reason)
+
+
+def _changes(state: Mapping[str, Any]) -> bool:
+    return bool(state["changes"]) or state["result"] is None  # None: a dry run would change it
+
+
+def _phrase(state: Mapping[str, Any]) -> str:
+    return str(state.get("__id__", state.get("name", "?")))
+
+
+def _reason(state: Mapping[str, Any]) -> str:
+    changes = state.get("changes") or {}
+    said = str(changes.get("stderr") or changes.get("stdout") or "").strip()
+    return said or str(state.get("comment", "")).strip()

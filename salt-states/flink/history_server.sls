@@ -1,0 +1,40 @@
+{%- from 'flink/map.jinja' import facts, common with context %}
+{%- from 'flink/macros.jinja' import files, links %}
+{%- set read_by_it = (facts.flink_files + facts.flink_links) | selectattr('notify', 'equalto', 'history_server') | map(attribute='destination') | list %}
+{%- set stale = facts.flink_program_directory ~ '/history-server-stale ' ~ read_by_it | join(' ') %}
+include:
+  - flink.install
+
+{{ files(facts, common, 'history_server') }}
+
+{{ links(facts, 'history_server') }}
+
+# A run that was ended before its restart has left files that the server has not read.
+flink-history_server-stale:
+  cmd.run:
+    - name: {{ stale }}
+    - onlyif: {{ stale }}
+
+flink-history_server-service:
+  service.running:
+    - name: flink-history-server
+    - enable: true
+    - watch:
+      - cmd: flink-history_server-stale
+{%- for path in read_by_it %}
+      - file: flink-history_server-{{ path }}
+{%- endfor %}
+
+{% if not opts.test %}
+flink-history_server-ready:
+  cmd.run:
+    - name: >-
+        {{ facts.flink_program_directory }}/history-server-ready
+        --version={{ facts.flink_history_version }}
+        --address={{ facts.flink_history_address }}
+        --port={{ facts.flink_history_port }}
+        --logs={{ facts.flink_log_directory }}
+    - stateful: true
+    - require:
+      - service: flink-history_server-service
+{% endif %}
