@@ -15,7 +15,8 @@ from invoke.parser.argument import Argument
 from invoke.program import Program
 
 from core import console
-from core.errors import PndaError, disk_error
+from core.bootstrap import BootstrapError
+from core.errors import PndaError, UpstreamError, disk_error
 
 
 class PndaProgram(Program):
@@ -56,6 +57,8 @@ class PndaProgram(Program):
             return _fail(2, str(error), "./inv --list shows every task, ./inv --help TASK its options")
         except PndaError as error:
             return _fail(error.exit_code, error.message, error.cure)
+        except BootstrapError as error:
+            return _fail(UpstreamError.exit_code, str(error), "")
         except KeyboardInterrupt:
             return _fail(130, "interrupted; nothing is lost", "run the same command again")
         except BrokenPipeError:

@@ -10,6 +10,7 @@ from invoke.exceptions import Exit
 from invoke.tasks import task
 
 from core import console
+from core.bootstrap import BootstrapError
 from core.errors import BusyError, DiskError, PndaError, UpstreamError, UsageError, WorldError
 from core.program import PndaProgram
 
@@ -22,6 +23,7 @@ RAISED: dict[str, BaseException] = {
     "full": OSError(errno.ENOSPC, "no space", "/data/x"),
     "ours": KeyError("x"),
     "base": PndaError("p"),
+    "environment": BootstrapError("pip says no"),
     "stop": KeyboardInterrupt(),
     "exit": Exit("enough", 7),
 }
@@ -53,7 +55,7 @@ def call(*words: str) -> int:
     ("how", "code"),
     [
         ("world", 1), ("usage", 2), ("busy", 3), ("upstream", 4), ("disk", 5), ("full", 5),
-        ("ours", 70), ("base", 70), ("stop", 130), ("exit", 7),
+        ("ours", 70), ("base", 70), ("environment", 4), ("stop", 130), ("exit", 7),
     ],
 )  # fmt: skip
 def test_each_error_has_its_code_and_no_traceback(
