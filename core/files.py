@@ -5,11 +5,25 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from core.errors import disk_error
 
 CHUNK = 1 << 20
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn a full or unwritable disk, met while ``path`` is written, into DiskError."""
+    try:
+        yield
+    except OSError as error:
+        fault = disk_error(error, path)
+        if fault is None:
+            raise
+        raise fault from error
 
 
 def write_atomic(path: Path, data: str | bytes, mode: int = 0o644) -> None:
@@ -20,21 +34,17 @@ def write_atomic(path: Path, data: str | bytes, mode: int = 0o644) -> None:
     raw = data.encode() if isinstance(data, str) else data
     temporary: str | None = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(raw)
-            stream.flush()
-            os.fchmod(stream.fileno(), mode)
-            os.fsync(stream.fileno())
-        Path(temporary).rename(path)
-        temporary = None
-        sync_directory(path.parent)
-    except OSError as error:
-        fault = disk_error(error, path)
-        if fault is None:
-            raise
-        raise fault from error
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(raw)
+                stream.flush()
+                os.fchmod(stream.fileno(), mode)
+                os.fsync(stream.fileno())
+            Path(temporary).rename(path)
+            temporary = None
+            sync_directory(path.parent)
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""The mirror: catalogue, lock, fetch, store, release. Knows nothing of clusters."""

@@ -1,0 +1,145 @@
+"""Get locked files into a store: from the user's cache, from upstream, or made from locked inputs."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from core import console
+from core.errors import UsageError, WorldError
+from mirror import derived, digests
+from mirror.cache import Cache, copy_hashed, require_space
+from mirror.digests import Digests
+from mirror.fetch import Fetcher, Wanted
+from mirror.lockfile import Lock, LockedFile
+from mirror.pin import in_parallel
+from mirror.store import Store
+from mirror.upstreams import Upstreams
+
+
+def acquire(lock: Lock, missing: Sequence[LockedFile], store: Store) -> tuple[int, int]:
+    """Bring ``missing`` into ``store``; return the bytes fetched and the requests made.
+
+    Each file goes through the cache and is hashed on the way into the store. Raises WorldError,
+    UpstreamError, DiskError or UsageError; what was verified until then stays in the cache.
+    """
+    unique = {item.sha256: item for item in missing}
+    cache = Cache()
+    require_space(store.temporary, sum(item.size for item in unique.values()), "the mirror's store")
+    fetched = _Source(lock, cache)
+    try:
+        fetched.provide(unique.values())
+        with console.Meter("into the store", sum(item.size for item in unique.values())) as meter:
+            for item in unique.values():
+                _into_store(item, store, cache, fetched)
+                meter.advance(item.size)
+    finally:
+        fetched.close()
+    return fetched.fetched_bytes, fetched.requests
+
+
+def _into_store(item: LockedFile, store: Store, cache: Cache, source: _Source) -> None:
+    for again in (True, False):
+        copy, found = copy_hashed(cache.path(item.sha256), store.temporary)
+        if found == item.sha256:
+            store.put(copy, item.sha256)
+            return
+        copy.unlink()
+        if again:
+            console.warn(f"{item.path}: the cached copy has changed; it is dropped and fetched anew")
+            cache.drop(item.sha256)
+            source.provide([item])
+    raise WorldError(f"{item.path}: its bytes change while they are copied", "check the disk of the cache")
+
+
+class _Source:
+    """Fills the cache with locked files, counting what that took."""
+
+    def __init__(self, lock: Lock, cache: Cache) -> None:
+        self._lock, self._cache = lock, cache
+        self._fetcher: Fetcher | None = None
+        self._upstreams: Upstreams | None = None
+
+    @property
+    def fetched_bytes(self) -> int:
+        """Return how many bytes came over the network."""
+        return self._fetcher.fetched_bytes if self._fetcher else 0
+
+    @property
+    def requests(self) -> int:
+        """Return how many HTTP requests were made."""
+        return self._fetcher.requests if self._fetcher else 0
+
+    def close(self) -> None:
+        """Let go of the network."""
+        self._upstreams = None
+
+    def provide(self, items: Iterable[LockedFile]) -> None:
+        """Make sure that the cache has every one of ``items``."""
+        absent = [item for item in items if not self._cache.has(item.sha256, item.size)]
+        made = [item for item in absent if item.source["kind"] in derived.KINDS]
+        self._fetch([item for item in absent if item.source["kind"] not in derived.KINDS])
+        for item in made:
+            self._make(item)
+
+    def _fetch(self, items: Sequence[LockedFile]) -> None:
+        if not items:
+            return
+        total = sum(item.size for item in items)
+        require_space(self._cache.temporary, total, "the cache of verified files")
+        with (
+            console.step(f"fetching {len(items)} files, {total / 1e6:.0f} MB"),
+            console.Meter("fetched", total) as meter,
+        ):
+            fetcher = self._fetcher
+            if fetcher is None:
+                fetcher = self._fetcher = Fetcher(self._cache.temporary)
+                self._upstreams = Upstreams(fetcher)
+            fetcher.progress = meter.advance
+            # The largest first, so that no single long one is left at the end.
+            in_parallel(self._fetch_one, sorted(items, key=lambda item: -item.size))
+
+    def _fetch_one(self, item: LockedFile) -> None:
+        assert self._fetcher is not None
+        assert self._upstreams is not None
+        places = self._upstreams.locations(item.source, item.path)
+        wanted = {"sha256": item.sha256, "sha512": item.sha512}
+        done = self._fetcher.download(Wanted(item.path, places, item.size, wanted))
+        self._cache.add(done.path, item.sha256)
+
+    def _make(self, item: LockedFile) -> None:
+        try:
+            inputs = [self._lock.input(name) for name in derived.inputs_of(item.source)]
+        except (KeyError, TypeError, AttributeError) as error:
+            raise UsageError(
+                f"{item.path}: its source in the lock is damaged ({error!r})", "restore the lock from git"
+            ) from error
+        self.provide(inputs)
+        blobs = {one.path: self._checked(one) for one in inputs}
+        with (
+            console.step(f"making {item.path}"),
+            tempfile.TemporaryDirectory(prefix="made-", dir=self._cache.temporary) as scratch,
+        ):
+            made, found = derived.make(item.source, blobs, Path(scratch))
+            _compare(item, found)
+            self._cache.add(made, item.sha256)
+
+    def _checked(self, item: LockedFile) -> Path:
+        """Return the cached blob of an input, having read it: what is made of it must be right."""
+        path = self._cache.path(item.sha256)
+        if digests.of_file(path).sha256 != item.sha256:
+            console.warn(f"{item.path}: the cached copy has changed; it is dropped and fetched anew")
+            self._cache.drop(item.sha256)
+            self.provide([item])
+        return path
+
+
+def _compare(item: LockedFile, found: Digests) -> None:
+    faults = digests.disagreements(found, {"sha256": item.sha256, "sha512": item.sha512}, item.size)
+    if faults:
+        raise WorldError(
+            f"{item.path}: made here from the locked inputs, and not what the lock says\n  "
+            + "\n  ".join(faults),
+            "this program or its build tools have changed since locking: compare, then lock anew",
+        )

@@ -1,0 +1,177 @@
+"""Build the mirror: bring what the lock names into the store, and publish it as a release."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from core import console
+from core.errors import UsageError, WorldError
+from mirror import catalogue, lockfile
+from mirror.contents import Content, contents, root_digest
+from mirror.lockfile import Lock, LockedFile
+from mirror.ownership import builder_lock
+from mirror.release import Record, Releases, untouched
+from mirror.store import Store, seems_whole
+
+
+@dataclass(frozen=True)
+class BuildRequest:
+    """What to build and where.
+
+    ``groups``: group or entry names, none for all. ``keep_published`` adds what the present release
+    holds; without it a build that would drop entries wants ``allow_shrink``. ``verify`` re-hashes
+    what is in the store even if nothing seems to have changed.
+    """
+
+    catalogue: Path
+    lock: Path
+    root: Path
+    groups: tuple[str, ...] = ()
+    keep_published: bool = False
+    allow_shrink: bool = False
+    verify: bool = False
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """What a build did. ``published`` is False when the present release already was exactly this."""
+
+    release: Path
+    serial: int
+    root_digest: str
+    files: int
+    fetched_bytes: int
+    requests: int
+    published: bool
+
+
+@dataclass(frozen=True)
+class BuildPlan:
+    """What a build would do: files to fetch or make (with their sizes) and whether it would publish."""
+
+    missing: tuple[LockedFile, ...]
+    publishes: bool
+    files: int
+
+
+@dataclass(frozen=True)
+class _Job:
+    lock: Lock
+    groups: tuple[str, ...]
+    files: tuple[LockedFile, ...]
+    found: dict[str, Content]
+    digest: str
+
+
+def build(request: BuildRequest) -> BuildReport:
+    """Build and publish; quick and without any request when nothing changed.
+
+    Raises UsageError for a bad catalogue, lock or group, BusyError when another builder is at
+    work, WorldError for wrong bytes, UpstreamError and DiskError as their names say. The present
+    release stays whole and published in each of these cases.
+    """
+    checked = _load(request)
+    with builder_lock(request.root):
+        store, releases = Store(request.root), Releases(request.root)
+        store.prepare()
+        releases.sweep()
+        present = _present(releases, request.verify)
+        job = _job(request, checked, present)
+        if present and not request.verify and _is_this(present, job):
+            folder, record = present
+            return BuildReport(folder, record.serial, job.digest, record.files, 0, 0, published=False)
+        _set_damaged_aside(store, job)
+        fetched_bytes, requests = _bring_in(store, job)
+        if present and _is_this(present, job):
+            folder, record = present
+            return BuildReport(
+                folder, record.serial, job.digest, record.files, fetched_bytes, requests, published=False
+            )
+        for item in job.found.values():
+            if item.data is not None:
+                store.put_bytes(item.data, item.sha256)
+        store.flush()
+        entries = {name for file in job.files for name in file.entries}
+        folder, record = releases.publish(store, job.found, job.digest, job.lock.digest, entries, job.groups)
+    return BuildReport(
+        folder, record.serial, job.digest, record.files, fetched_bytes, requests, published=True
+    )
+
+
+def plan(request: BuildRequest) -> BuildPlan:
+    """Return what :func:`build` would do, changing nothing."""
+    checked = _load(request)
+    store, releases = Store(request.root), Releases(request.root)
+    present = _present(releases, request.verify)
+    job = _job(request, checked, present)
+    missing = [item for item in job.files if not _in_store(store, item)]
+    return BuildPlan(tuple(missing), not (present and _is_this(present, job)), len(job.found))
+
+
+def _load(request: BuildRequest) -> Lock:
+    """Return the lock, having checked that it follows from the catalogue."""
+    wanted = catalogue.load(request.catalogue)
+    lock = lockfile.load(request.lock)
+    cure = "run ./inv mirror.lock, look at what changed, and commit it"
+    for entry in wanted.entries:
+        known = lock.entry_table.get(entry.name)
+        if known is None or known.digest != entry.digest or set(known.groups) != set(entry.groups):
+            how = "is not in the lock" if known is None else "has changed since it was locked"
+            raise UsageError(f"{request.catalogue}: the entry {entry.name} {how} ({request.lock})", cure)
+    extra = set(lock.entries()) - {entry.name for entry in wanted.entries}
+    if extra:
+        raise UsageError(f"{request.lock}: locks {', '.join(sorted(extra))}, not in the catalogue", cure)
+    return lock
+
+
+def _present(releases: Releases, verify: bool) -> tuple[Path, Record] | None:
+    try:
+        return releases.published()
+    except WorldError:
+        if not verify:
+            raise
+        return None
+
+
+def _job(request: BuildRequest, lock: Lock, present: tuple[Path, Record] | None) -> _Job:
+    groups = tuple(sorted(set(request.groups)))
+    lock.select(groups)  # refuses unknown names before they are mixed with what is published
+    held = {name for name in present[1].entries if name in lock.entry_table} if present else set()
+    if groups and request.keep_published:
+        groups = tuple(sorted({*groups, *held}))
+    files = lock.select(groups)
+    dropped = held - {name for item in files for name in item.entries}
+    if dropped and not request.allow_shrink:
+        raise UsageError(
+            f"this build would drop {', '.join(sorted(dropped))} from the published release",
+            "add --keep to keep what is published, or --allow-shrink to drop it",
+        )
+    found = contents(lock, request.lock.read_bytes(), files)
+    return _Job(lock, groups, files, found, root_digest(found))
+
+
+def _is_this(present: tuple[Path, Record], job: _Job) -> bool:
+    folder, record = present
+    return record.root_digest == job.digest and untouched(folder, job.found)
+
+
+def _in_store(store: Store, item: LockedFile) -> bool:
+    return seems_whole(store.path(item.sha256), item.sha256, item.size)
+
+
+def _set_damaged_aside(store: Store, job: _Job) -> None:
+    """Re-hash what a new release would link to; damaged blobs are named and fetched again."""
+    names = {item.sha256: path for path, item in job.found.items()}
+    for sha256 in store.damaged(names):
+        kept = store.set_aside(sha256)
+        console.warn(f"{names[sha256]}: its bytes in the store have changed; kept as {kept}, fetched anew")
+
+
+def _bring_in(store: Store, job: _Job) -> tuple[int, int]:
+    missing = [item for item in job.files if not _in_store(store, item)]
+    if not missing:
+        return 0, 0
+    from mirror.acquire import acquire  # loads the HTTP client, which an unchanged lock does not need
+
+    return acquire(job.lock, missing, store)

@@ -1,0 +1,263 @@
+"""The catalogue: what to mirror. Loads ``catalogue.yml`` and refuses whatever is not meant there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core import marked_yaml, schema
+from core.errors import UsageError
+from mirror.catalogue_schema import FORMAT, SCHEMA
+from mirror.paths import path_fault
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A Maven artifact with its acceptable versions, the wanted one first; the type is ``jar``."""
+
+    group: str
+    artifact: str
+    versions: tuple[str, ...]
+    classifier: str = ""
+
+    @property
+    def label(self) -> str:
+        """Return ``group:artifact[:classifier]`` for messages."""
+        return ":".join(part for part in (self.group, self.artifact, self.classifier) if part)
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Jars that also lie flat in folder ``into``; ``only`` names artifacts (all if empty)."""
+
+    into: str
+    only: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Target:
+    """A machine that wheels are meant for: ``python`` such as 3.11, ``machine``, newest ``glibc`` there."""
+
+    name: str
+    python: str
+    machine: str
+    glibc: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What every kind of entry has; ``digest`` changes when the entry's text in the catalogue does."""
+
+    name: str
+    groups: tuple[str, ...]
+    digest: str
+
+
+@dataclass(frozen=True)
+class FileEntry(Entry):
+    """One file from ``url`` (``{version}`` filled in) or from the Apache distribution's path ``apache``."""
+
+    path: str
+    url: str
+    apache: str
+    versions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class MavenEntry(Entry):
+    """Artifacts, with ``closure`` their runtime closure too; ``repository`` is a folder in Maven's layout."""
+
+    artifacts: tuple[Artifact, ...]
+    closure: bool
+    repository: str
+    copies: tuple[Copies, ...]
+
+
+@dataclass(frozen=True)
+class PythonEntry(Entry):
+    """Wheels for ``targets``; ``build`` names source-only packages, ``provided`` what is never served."""
+
+    requirements: tuple[str, ...]
+    targets: tuple[Target, ...]
+    into: str
+    provided: tuple[str, ...]
+    build: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Addition:
+    """A jar that an assembly puts into its folder ``into``, under ``name`` if that is not empty."""
+
+    artifact: Artifact
+    into: str
+    name: str
+
+
+@dataclass(frozen=True)
+class AssemblyEntry(Entry):
+    """Flink's archive at ``path``: assembled here, or (``origin`` apache) the distribution's own."""
+
+    path: str
+    version: str
+    origin: str
+    scala: str
+    target: Target
+    additions: tuple[Addition, ...]
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """A checked catalogue; ``path`` is the file it came from."""
+
+    path: Path
+    entries: tuple[Entry, ...]
+
+    def groups(self) -> frozenset[str]:
+        """Return every group and entry name that ``--only`` accepts."""
+        return frozenset(name for entry in self.entries for name in (entry.name, *entry.groups))
+
+    def select(self, groups: Iterable[str]) -> tuple[Entry, ...]:
+        """Return the entries that one of ``groups`` (group or entry names; none means all) picks."""
+        wanted = tuple(groups)
+        if not wanted:
+            return self.entries
+        check_groups(wanted, self.groups())
+        return tuple(entry for entry in self.entries if {entry.name, *entry.groups} & set(wanted))
+
+
+def check_groups(wanted: Iterable[str], known: Iterable[str]) -> None:
+    """Raise UsageError when one of ``wanted`` is neither a group nor an entry among ``known``."""
+    names = set(known)
+    for name in wanted:
+        if name not in names:
+            raise UsageError(
+                f"there is no group or entry {name!r} to choose", marked_yaml.nearest(name, names)
+            )
+
+
+def load(path: Path) -> Catalogue:
+    """Load and check the catalogue at ``path``. Raises UsageError with file, line and cure."""
+    document = marked_yaml.load(path)
+    schema.check_format(document, FORMAT)
+    schema.check(document, SCHEMA)
+    data = document.data
+    targets = {name: Target(name, **value) for name, value in data.get("targets", {}).items()}
+    readers = {"file": _file, "maven": _maven, "python": _python, "assembly": _assembly}
+    entries = tuple(
+        readers[raw["kind"]](_Reader(document, name, raw, targets)) for name, raw in data["entries"].items()
+    )
+    _check_names(document, entries)
+    return Catalogue(path, tuple(sorted(entries, key=lambda entry: entry.name)))
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """One raw entry with what is needed to read it and to complain about it."""
+
+    document: marked_yaml.Document
+    name: str
+    raw: Mapping[str, Any]
+    targets: Mapping[str, Target]
+
+    def common(self) -> tuple[str, tuple[str, ...], str]:
+        used = [self.targets[name] for name in self._target_names() if name in self.targets]
+        text = json.dumps([self.raw, [vars(target) for target in used]], sort_keys=True)
+        return self.name, tuple(sorted(self.raw["groups"])), hashlib.sha256(text.encode()).hexdigest()
+
+    def fault(self, where: Iterable[str | int], message: str, cure: str) -> UsageError:
+        return self.document.fault(("entries", self.name, *where), f"{self.name}: {message}", cure)
+
+    def path(self, *where: str | int) -> str:
+        value: Any = self.raw
+        for key in where:
+            value = value[key]
+        fault = path_fault(value)
+        if fault:
+            raise self.fault(where, f"{value!r} {fault}", "write a plain path relative to the release")
+        return str(value)
+
+    def find_target(self, name: str, *where: str | int) -> Target:
+        if name not in self.targets:
+            raise self.fault(where, f"unknown target {name!r}", marked_yaml.nearest(name, self.targets))
+        return self.targets[name]
+
+    def _target_names(self) -> list[str]:
+        return [*self.raw.get("targets", []), *([self.raw["target"]] if "target" in self.raw else [])]
+
+
+def _file(reader: _Reader) -> FileEntry:
+    raw = reader.raw
+    if ("url" in raw) == ("apache" in raw):
+        raise reader.fault((), "a file wants either `url` or `apache`, one of them", "keep one of the two")
+    url, apache, versions = raw.get("url", ""), raw.get("apache", ""), tuple(raw.get("versions", ()))
+    if ("{version}" in url + apache) != bool(versions):
+        raise reader.fault(
+            (), "`versions` and {version} in the address belong together", "write both or neither"
+        )
+    if apache:
+        fault = path_fault(apache.replace("{version}", "0"))
+        if fault:
+            raise reader.fault(
+                ("apache",), f"{apache!r} {fault}", "write the path below Apache's dist folder"
+            )
+    return FileEntry(*reader.common(), reader.path("path"), url, apache, versions)
+
+
+def _artifact(text: str, versions: Iterable[str], classifier: str = "") -> Artifact:
+    group, artifact = text.split(":")
+    return Artifact(group, artifact, tuple(versions), classifier)
+
+
+def _maven(reader: _Reader) -> MavenEntry:
+    raw = reader.raw
+    artifacts = tuple(
+        _artifact(item["artifact"], item["versions"], item.get("classifier", "")) for item in raw["artifacts"]
+    )
+    repository = reader.path("repository") if "repository" in raw else ""
+    copies = tuple(
+        Copies(reader.path("copies", i, "into"), tuple(item.get("only", ())))
+        for i, item in enumerate(raw.get("copies", ()))
+    )
+    if not repository and not copies:
+        raise reader.fault((), "nothing says where the jars go", "add `repository` or `copies`")
+    return MavenEntry(*reader.common(), artifacts, bool(raw.get("closure", False)), repository, copies)
+
+
+def _python(reader: _Reader) -> PythonEntry:
+    raw = reader.raw
+    targets = tuple(reader.find_target(name, "targets", index) for index, name in enumerate(raw["targets"]))
+    pinned = {key: tuple(raw.get(key, ())) for key in ("provided", "build")}
+    return PythonEntry(
+        *reader.common(), tuple(raw["requirements"]), targets, reader.path("into"), pinned["provided"],
+        pinned["build"],
+    )  # fmt: skip
+
+
+def _assembly(reader: _Reader) -> AssemblyEntry:
+    raw = reader.raw
+    additions = []
+    for index, block in enumerate(raw.get("add", ())):
+        into = reader.path("add", index, "into")
+        for text in block["artifacts"]:
+            artifact = _artifact(text, block["versions"], block.get("classifier", ""))
+            additions.append(Addition(artifact, into, block.get("name", "")))
+    return AssemblyEntry(
+        *reader.common(), reader.path("path"), raw["version"], raw.get("origin", "assembled"), raw["scala"],
+        reader.find_target(raw["target"], "target"), tuple(additions),
+    )  # fmt: skip
+
+
+def _check_names(document: marked_yaml.Document, entries: Iterable[Entry]) -> None:
+    names = {entry.name for entry in entries}
+    for entry in entries:
+        for index, group in enumerate(document.data["entries"][entry.name]["groups"]):
+            if group in names:
+                raise document.fault(
+                    ("entries", entry.name, "groups", index),
+                    f"{group!r} is the name of an entry and of a group",
+                    "rename one of them, so that --only can tell them apart",
+                )

@@ -1,0 +1,160 @@
+"""The JSON Schema of ``catalogue.yml``; what each key means stands in docs/reference/mirror.md."""
+
+from __future__ import annotations
+
+from typing import Any
+
+FORMAT = 1
+
+_NAME = {"type": "string", "pattern": r"^[a-z0-9][a-z0-9._-]*$", "description": "use a-z, 0-9, . _ and -"}
+_TEXT = {"type": "string", "minLength": 1}
+_VERSION = {
+    "type": "string",
+    "pattern": r"^[A-Za-z0-9][A-Za-z0-9._+-]*$",
+    "description": 'write the version as a quoted string, such as "1.20.5"',
+}
+_VERSIONS = {
+    "type": "array",
+    "items": _VERSION,
+    "minItems": 1,
+    "uniqueItems": True,
+    "description": "list the acceptable versions, the wanted one first",
+}
+_GA = {
+    "type": "string",
+    "pattern": r"^[A-Za-z0-9._-]+:[A-Za-z0-9._-]+$",
+    "description": "write group:artifact",
+}
+_PINNED = {
+    "type": "array",
+    "items": {
+        "type": "string",
+        "pattern": r"^[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9.+!]+$",
+        "description": "write project==version",
+    },
+    "uniqueItems": True,
+}
+_GROUPS = {"type": "array", "items": _NAME, "minItems": 1, "uniqueItems": True}
+_CLASSIFIER = {"type": "string", "pattern": r"^[A-Za-z0-9._-]+$"}
+
+
+def _object(required: list[str], properties: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "required": required,
+        "properties": properties,
+        "additionalProperties": False,
+    }
+
+
+def _entry(kind: str, required: list[str], properties: dict[str, Any]) -> dict[str, Any]:
+    return _object(["kind", "groups", *required], {"kind": {"const": kind}, "groups": _GROUPS, **properties})
+
+
+_KINDS: dict[str, dict[str, Any]] = {
+    "file": _entry(
+        "file",
+        ["path"],
+        {
+            "path": _TEXT,
+            "url": {"type": "string", "pattern": r"^https?://", "description": "write an http(s) URL"},
+            "apache": _TEXT,
+            "versions": _VERSIONS,
+        },
+    ),
+    "maven": _entry(
+        "maven",
+        ["artifacts"],
+        {
+            "artifacts": {
+                "type": "array",
+                "minItems": 1,
+                "items": _object(
+                    ["artifact", "versions"],
+                    {"artifact": _GA, "versions": _VERSIONS, "classifier": _CLASSIFIER},
+                ),
+            },
+            "closure": {"type": "boolean"},
+            "repository": _TEXT,
+            "copies": {
+                "type": "array",
+                "items": _object(
+                    ["into"],
+                    {"into": _TEXT, "only": {"type": "array", "minItems": 1, "items": _CLASSIFIER}},
+                ),
+            },
+        },
+    ),
+    "python": _entry(
+        "python",
+        ["requirements", "targets", "into"],
+        {
+            "requirements": {"type": "array", "minItems": 1, "items": _TEXT},
+            "targets": {"type": "array", "minItems": 1, "uniqueItems": True, "items": _NAME},
+            "into": _TEXT,
+            "provided": _PINNED,
+            "build": _PINNED,
+        },
+    ),
+    "assembly": _entry(
+        "assembly",
+        ["recipe", "path", "version", "scala", "target"],
+        {
+            "recipe": {"enum": ["flink"]},
+            "path": _TEXT,
+            "version": _VERSION,
+            "origin": {"enum": ["assembled", "apache"]},
+            "scala": _VERSION,
+            "target": _NAME,
+            "add": {
+                "type": "array",
+                "items": _object(
+                    ["artifacts", "versions", "into"],
+                    {
+                        "artifacts": {"type": "array", "minItems": 1, "items": _GA},
+                        "versions": _VERSIONS,
+                        "classifier": _CLASSIFIER,
+                        "into": _TEXT,
+                        "name": _CLASSIFIER,
+                    },
+                ),
+            },
+        },
+    ),
+}
+
+SCHEMA: dict[str, Any] = _object(
+    ["format", "entries"],
+    {
+        "format": {"type": "integer"},
+        "targets": {
+            "type": "object",
+            "propertyNames": _NAME,
+            "additionalProperties": _object(
+                ["python", "machine", "glibc"],
+                {
+                    "python": {"type": "string", "pattern": r"^3\.[0-9]+$", "description": 'write "3.11"'},
+                    "machine": {"enum": ["x86_64", "aarch64"]},
+                    "glibc": {"type": "string", "pattern": r"^2\.[0-9]+$", "description": 'write "2.36"'},
+                },
+            ),
+        },
+        "entries": {
+            "type": "object",
+            "minProperties": 1,
+            "propertyNames": _NAME,
+            "additionalProperties": {
+                "type": "object",
+                "required": ["kind", "groups"],
+                "properties": {"kind": {"enum": list(_KINDS)}},
+                "allOf": [
+                    {
+                        "if": {"properties": {"kind": {"const": kind}}, "required": ["kind"]},
+                        "then": checked,
+                    }
+                    for kind, checked in _KINDS.items()
+                ],
+            },
+        },
+    },
+)

@@ -1,0 +1,33 @@
+"""Paths inside a release: which are allowed, and which the release itself makes."""
+
+from __future__ import annotations
+
+import re
+
+_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+~@=-]*")
+_MADE = ("release.json", "SHA512SUMS", "index.html", "catalogue.lock", "sbom.cdx.json")
+SIDECAR = ".sha512.txt"
+
+
+def path_fault(path: str) -> str:
+    """Return what is wrong with ``path`` as a release path ("leaves the release", ...), or ""."""
+    if not path or path.startswith("/"):
+        return "is not a relative path"
+    if len(path) > 400:
+        return "is too long"
+    for part in path.split("/"):
+        if part in ("..", ".", ""):
+            return "leaves its folder or is not in its shortest form"
+        if len(part) > 200 or not _PART.fullmatch(part):
+            return "has a part that is not made of letters, digits and . _ + ~ @ = -"
+    return ""
+
+
+def is_made_here(path: str) -> bool:
+    """Tell whether the release writes ``path`` itself, so that no entry may bring it."""
+    return path in _MADE or path.endswith(SIDECAR) or path.startswith("mirror_python/simple/")
+
+
+def wants_sidecar(path: str) -> bool:
+    """Tell whether a ``.sha512.txt`` lies beside ``path`` (PNDA's layout: the root and mirror_apps)."""
+    return "/" not in path or path.startswith(("mirror_apps/", "mirror_misc/"))

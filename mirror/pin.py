@@ -1,0 +1,110 @@
+"""Pin an upstream file: fetch it once, and let every checksum published beside it agree first."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from core.errors import WorldError
+from mirror import digests
+from mirror.cache import Cache
+from mirror.digests import ChecksumFormatError, Digests
+from mirror.fetch import Fetcher, Wanted
+from mirror.locations import Location
+
+_PARALLEL = 8
+_SMALL = 1 << 16
+SIGNATURE_ABSENT = "absent"
+SIGNATURE_UNCHECKED = "present, key not held"
+
+Given = TypeVar("Given")
+Made = TypeVar("Made")
+
+
+def in_parallel(work: Callable[[Given], Made], items: Iterable[Given]) -> list[Made]:
+    """Return ``work(item)`` for all items in their order; the first error stops what has not begun."""
+    with ThreadPoolExecutor(_PARALLEL) as pool:
+        futures = [pool.submit(work, item) for item in items]
+        try:
+            return [future.result() for future in futures]
+        except BaseException:
+            for future in futures:
+                future.cancel()
+            raise
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """A file whose bytes are in the cache, and the evidence for them."""
+
+    source: Mapping[str, Any]
+    digests: Digests
+    evidence: Mapping[str, Any]
+    blob: Path
+
+
+class Pinner:
+    """Pins files into ``cache`` by ``fetcher``."""
+
+    def __init__(self, fetcher: Fetcher, cache: Cache) -> None:
+        self.fetcher, self.cache = fetcher, cache
+
+    def pin(
+        self,
+        name: str,
+        source: Mapping[str, Any],
+        location: Location,
+        published: Mapping[str, str],
+        *,
+        size: int | None = None,
+        signature: str = SIGNATURE_ABSENT,
+    ) -> Pinned:
+        """Return the pinned file at ``location``, all digests in ``published`` having agreed.
+
+        Bytes that the cache already had under the same source are taken only if at least one
+        published digest vouches for them and none disagrees. Raises as Fetcher.download does.
+        """
+        key = json.dumps(source, sort_keys=True)
+        blob = self.cache.recall(key) if published else None
+        found = digests.of_file(blob, published) if blob else None
+        if blob is None or found is None or digests.disagreements(found, published, size):
+            fetched = self.fetcher.download(Wanted(name, [location], size, published))
+            found = fetched.digests
+            blob = self.cache.add(fetched.path, found.sha256)
+            self.cache.remember(key, found.sha256)
+        return Pinned(source, found, {"agreed": sorted(published), "signature": signature}, blob)
+
+    def sidecars(self, name: str, locations: Sequence[Location]) -> dict[str, str]:
+        """Return the digests published beside the file called ``name``, by algorithm.
+
+        Raises WorldError when a checksum file is there but cannot be one of this file, or when two
+        locations disagree.
+        """
+        found: dict[str, str] = {}
+        for algorithm in digests.HEX_LENGTH:
+            for location in locations:
+                answer = self.fetcher.text(location.beside(f".{algorithm}"), _SMALL)
+                if answer is None:
+                    continue
+                try:
+                    value = digests.parse_checksum(answer[0], name, algorithm)
+                except ChecksumFormatError as error:
+                    raise WorldError(
+                        f"{name}: {location.beside('.' + algorithm)} is no good: {error}",
+                        "compare with another source; upstream may have published a broken file",
+                    ) from error
+                if found.setdefault(algorithm, value) != value:
+                    raise WorldError(
+                        f"{name}: two sources publish different {algorithm} digests",
+                        "find out which of them is wrong before locking",
+                    )
+        return found
+
+    def signature(self, locations: Sequence[Location]) -> str:
+        """Return what can honestly be said of an OpenPGP signature beside the file."""
+        there = any(self.fetcher.exists(location.beside(".asc")) for location in locations)
+        return SIGNATURE_UNCHECKED if there else SIGNATURE_ABSENT

@@ -1,0 +1,141 @@
+"""Releases: trees of hard links into the store, published by one rename, never modified."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from core.errors import WorldError
+from core.files import sync_directory, writing
+from mirror.contents import RECORD, Content
+from mirror.store import Store, seems_whole
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Record:
+    """What ``release.json`` says: outside the root digest, because it names serial and date."""
+
+    serial: int
+    root_digest: str
+    lock_digest: str
+    entries: tuple[str, ...]
+    groups: tuple[str, ...]
+    files: int
+    date: str
+
+
+class Releases:
+    """The releases under a mirror's root."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.folder = root / "releases"
+        self.current = root / "current"
+
+    def published(self) -> tuple[Path, Record] | None:
+        """Return the folder and record of the published release, or None when nothing is published.
+
+        Raises WorldError when ``current`` points to something that is no release.
+        """
+        if not self.current.is_symlink():
+            if self.current.exists():
+                raise WorldError(f"{self.current} is not a symbolic link", "move it away: it is not ours")
+            return None
+        folder = self.root / self.current.readlink()
+        try:
+            data = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+            fields = {name: data[name] for name in Record.__dataclass_fields__}
+            fields |= {name: tuple(data[name]) for name in ("entries", "groups")}
+            return folder, Record(**fields)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise WorldError(
+                f"{self.current}: the published release cannot be read ({type(error).__name__})",
+                "run ./inv mirror.build --verify to publish it anew",
+            ) from error
+
+    def sweep(self) -> None:
+        """Remove unfinished trees of killed builders, and finished ones that were never published."""
+        if not self.folder.is_dir():
+            return
+        live = self._current_serial()
+        for folder in self.folder.iterdir():
+            unfinished = folder.name.startswith(".")
+            unpublished = live is not None and folder.name.isdigit() and int(folder.name) > live
+            if unfinished or unpublished:
+                with writing(folder):
+                    shutil.rmtree(folder)
+        with writing(self.current):
+            (self.root / ".current.new").unlink(missing_ok=True)
+
+    def publish(
+        self, store: Store, found: Mapping[str, Content], root_digest: str, lock_digest: str,
+        entries: Iterable[str], groups: Iterable[str],
+    ) -> tuple[Path, Record]:  # fmt: skip
+        """Link ``found`` (all of it in ``store``) into a new release and make it the current one.
+
+        A reader sees the old release or the new one, whole; so does a machine that loses power.
+        """
+        with writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            serial = self._next_serial()
+            date = datetime.now(UTC).isoformat(timespec="seconds")
+            record = Record(
+                serial,
+                root_digest,
+                lock_digest,
+                tuple(sorted(entries)),
+                tuple(sorted(groups)),
+                len(found),
+                date,
+            )
+            draft, final = self.folder / f".{serial}.partial", self.folder / str(serial)
+            folders = self._link(store, found, draft)
+            text = json.dumps({"format": FORMAT, **vars(record)}, indent=2, sort_keys=True) + "\n"
+            with (draft / RECORD).open("w", encoding="utf-8") as stream:
+                stream.write(text)
+                stream.flush()
+                os.fsync(stream.fileno())
+            for folder in sorted(folders, reverse=True):
+                sync_directory(folder)
+            draft.rename(final)
+            sync_directory(self.folder)
+            self._point_to(final)
+        return final, record
+
+    def _link(self, store: Store, found: Mapping[str, Content], draft: Path) -> set[Path]:
+        folders = {draft}
+        draft.mkdir()
+        for path, item in sorted(found.items()):
+            target = draft / path
+            if target.parent not in folders:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                folders.update(folder for folder in target.parents if draft in folder.parents)
+            target.hardlink_to(store.path(item.sha256))
+        return folders
+
+    def _point_to(self, final: Path) -> None:
+        new = self.root / ".current.new"
+        new.unlink(missing_ok=True)
+        new.symlink_to(final.relative_to(self.root))
+        new.rename(self.current)
+        sync_directory(self.root)
+
+    def _current_serial(self) -> int | None:
+        name = self.current.readlink().name if self.current.is_symlink() else ""
+        return int(name) if name.isdigit() else None
+
+    def _next_serial(self) -> int:
+        taken = [int(folder.name) for folder in self.folder.iterdir() if folder.name.isdigit()]
+        return max([0, self._current_serial() or 0, *taken]) + 1
+
+
+def untouched(folder: Path, found: Mapping[str, Content]) -> bool:
+    """Tell by names, sizes and dates whether the release in ``folder`` is exactly ``found``."""
+    return all(seems_whole(folder / path, item.sha256, item.size) for path, item in found.items())

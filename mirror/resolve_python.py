@@ -1,0 +1,234 @@
+"""Lock Python entries: pip resolves per target, the index's files are pinned, sources are built."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from packaging.utils import InvalidSdistFilename, canonicalize_name, parse_sdist_filename
+from packaging.version import Version
+
+from core import console
+from core.errors import UsageError, WorldError
+from core.process import run
+from mirror import digests
+from mirror.catalogue import PythonEntry, Target
+from mirror.digests import Digests
+from mirror.lockfile import LockedFile
+from mirror.pin import SIGNATURE_ABSENT, Pinned, in_parallel
+from mirror.python_index import IndexFile
+from mirror.resolving import Missing, NotPublishedError, Resolver
+from mirror.wheels import build_wheel, empty_wheel
+
+_TIMEOUT = 1800.0
+_LEGACY = {
+    "x86_64": {5: "manylinux1", 12: "manylinux2010", 17: "manylinux2014"},
+    "aarch64": {17: "manylinux2014"},
+}
+
+
+@dataclass(frozen=True)
+class _Built:
+    """A wheel that we built: its file, digests, and the source it came from."""
+
+    wheel: Path
+    project: str
+    digests: Digests
+    source: LockedFile
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """A wheel that pip chose."""
+
+    project: str
+    version: str
+    filename: str
+    licence: str
+
+
+def resolve(entry: PythonEntry, resolver: Resolver) -> tuple[list[LockedFile], list[LockedFile]]:
+    """Return the files and the inputs of ``entry``. Raises NotPublishedError, WorldError, UsageError."""
+    with tempfile.TemporaryDirectory(prefix="python-", dir=resolver.cache.temporary) as name:
+        scratch = Path(name)
+        links = scratch / "links"
+        links.mkdir()
+        for pinned in entry.provided:
+            project, version = pinned.split("==")
+            empty_wheel(project, version, links)
+        built = {item.wheel.name: item for item in _build_all(entry, resolver, scratch, links)}
+        chosen = {
+            item.filename: item
+            for target in entry.targets
+            for item in _ask_pip(entry, target, links, scratch)
+        }
+        unused = sorted(item.project for item in built.values() if item.wheel.name not in chosen)
+        if unused:
+            raise UsageError(
+                f"{entry.name}: `build:` names {', '.join(unused)}, which the requirements do not need",
+                "take them out of the catalogue",
+            )
+        files = _lock_wheels(entry, resolver, [i for i in chosen.values() if i.filename not in built])
+        for wheel, item in built.items():
+            files.append(_lock_built(entry, resolver, item, chosen[wheel]))
+    return files, [item.source for item in built.values()]
+
+
+def platforms(target: Target) -> tuple[str, ...]:
+    """Return the platform tags whose wheels run on ``target``, newest first (PEP 600 and before)."""
+    minor = int(target.glibc.split(".")[1])
+    legacy = _LEGACY[target.machine]
+    tags = []
+    for step in range(minor, min(legacy) - 1, -1):
+        tags.append(f"manylinux_2_{step}_{target.machine}")
+        if step in legacy:
+            tags.append(f"{legacy[step]}_{target.machine}")
+    return (*tags, f"linux_{target.machine}")
+
+
+def find_sdist(files: Iterable[IndexFile], version: str) -> IndexFile | None:
+    """Return the source archive (``.tar.gz``) of ``version`` among an index's files."""
+    for item in files:
+        try:
+            found = parse_sdist_filename(item.filename)[1]
+        except InvalidSdistFilename:
+            continue
+        if found == Version(version) and item.filename.endswith(".tar.gz"):
+            return item
+    return None
+
+
+def pin_index_file(resolver: Resolver, project: str, item: IndexFile) -> Pinned:
+    """Pin a file that an index lists; the index's SHA-256 must agree, and there must be one."""
+    if not item.sha256:
+        raise WorldError(
+            f"{item.filename}: the Python index gives no SHA-256 for it", "use an index that does (PEP 503)"
+        )
+    source = {
+        "kind": "python", "project": canonicalize_name(project), "filename": item.filename,
+        "requires_python": item.requires_python,
+    }  # fmt: skip
+    return resolver.pinner.pin(
+        item.filename,
+        source,
+        item.location,
+        {"sha256": item.sha256},
+        size=item.size,
+        signature=SIGNATURE_ABSENT,
+    )
+
+
+def _build_all(entry: PythonEntry, resolver: Resolver, scratch: Path, links: Path) -> list[_Built]:
+    missing, built = [], []
+    for pinned in entry.build:
+        project, version = pinned.split("==")
+        listed = find_sdist(resolver.upstreams.project(project), version)
+        if listed is None:
+            missing.append(Missing(entry.name, f"{project} (a source archive)", (version,)))
+            continue
+        sdist = pin_index_file(resolver, project, listed)
+        console.say(f"   {entry.name}: building {listed.filename} without network")
+        folder = scratch / f"build-{project}"
+        folder.mkdir()
+        made = build_wheel(sdist.blob, listed.filename, folder)
+        wheel = made.rename(links / made.name)
+        source = resolver.locked(f"python/{listed.filename}", entry, sdist, "")
+        built.append(_Built(wheel, canonicalize_name(project), digests.of_file(wheel), source))
+    if missing:
+        raise NotPublishedError(missing)
+    return built
+
+
+def _ask_pip(entry: PythonEntry, target: Target, links: Path, scratch: Path) -> list[_Chosen]:
+    running = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if target.python != running:
+        raise UsageError(
+            f"{entry.name}: pip decides for the Python that it runs on ({running}), not for {target.python}",
+            f"write the lock with Python {target.python}, or change the target",
+        )
+    console.say(f"   {entry.name}: pip resolves for {target.name}")
+    report = scratch / f"report-{target.name}.json"
+    words: list[str | Path] = [
+        sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet",
+        "--disable-pip-version-check", "--no-input", "--only-binary", ":all:", "--report", report,
+        "--target", scratch / "target", "--find-links", links, "--implementation", "cp",
+        "--python-version", target.python,
+    ]  # fmt: skip
+    for platform in platforms(target):
+        words += ["--platform", platform]
+    done = run([*words, *entry.requirements], timeout=_TIMEOUT, check=False, what="pip")
+    if done.code != 0:
+        lines = [line for line in done.stderr.splitlines() if "ERROR" in line] or done.tail().splitlines()
+        raise WorldError(
+            f"{entry.name}: pip finds no set of wheels for {target.name}\n  " + "\n  ".join(lines[-8:]),
+            "name packages that are published as source only under `build:` (project==version)",
+        )
+    provided = {canonicalize_name(pinned.split("==")[0]) for pinned in entry.provided}
+    return [item for item in parse_report(report.read_text()) if item.project not in provided]
+
+
+def parse_report(text: str) -> list[_Chosen]:
+    """Return the wheels of a pip installation report (format 1, PEP 566 metadata inside)."""
+    chosen = []
+    for item in json.loads(text)["install"]:
+        metadata = item["metadata"]
+        filename = unquote(urlsplit(item["download_info"]["url"]).path).rsplit("/", 1)[-1]
+        chosen.append(
+            _Chosen(canonicalize_name(metadata["name"]), metadata["version"], filename, licence_of(metadata))
+        )
+    return chosen
+
+
+def licence_of(metadata: Mapping[str, Any]) -> str:
+    """Return the licence that a wheel's metadata state: expression, classifiers, or one short line."""
+    if metadata.get("license_expression"):
+        return str(metadata["license_expression"])
+    named = [
+        line.rsplit(" :: ", 1)[-1]
+        for line in metadata.get("classifier", ())
+        if line.startswith("License :: ") and line != "License :: OSI Approved"
+    ]
+    if named:
+        return " or ".join(named)
+    first = str(metadata.get("license") or "").strip().splitlines()
+    return first[0][:120] if first else ""
+
+
+def _lock_wheels(entry: PythonEntry, resolver: Resolver, chosen: list[_Chosen]) -> list[LockedFile]:
+    listed = [resolver.upstreams.index_file(item.project, item.filename) for item in chosen]
+    missing = [
+        Missing(entry.name, item.filename, ())
+        for item, found in zip(chosen, listed, strict=True)
+        if found is None
+    ]
+    if missing:
+        raise NotPublishedError(missing)
+    pairs = [(item, found) for item, found in zip(chosen, listed, strict=True) if found is not None]
+    pins = in_parallel(lambda pair: pin_index_file(resolver, pair[0].project, pair[1]), pairs)
+    return [
+        resolver.locked(f"{entry.into}/packages/{item.filename}", entry, pinned, item.licence)
+        for (item, _), pinned in zip(pairs, pins, strict=True)
+    ]
+
+
+def _lock_built(entry: PythonEntry, resolver: Resolver, item: _Built, chosen: _Chosen) -> LockedFile:
+    filename = item.wheel.name
+    source = {
+        "kind": "built", "project": item.project, "filename": filename, "input": item.source.path,
+        "requires_python": "",
+    }  # fmt: skip
+    resolver.cache.add(item.wheel, item.digests.sha256)
+    return resolver.made(
+        f"{entry.into}/packages/{filename}",
+        entry,
+        item.digests,
+        source,
+        chosen.licence,
+        {"agreed": [], "signature": "made here"},
+    )

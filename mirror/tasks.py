@@ -1,0 +1,175 @@
+"""The tasks of the mirror: they parse, call and print."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from invoke.collection import Collection
+from invoke.context import Context
+from invoke.tasks import task
+
+from core import console
+from core.errors import WorldError
+
+if TYPE_CHECKING:
+    from mirror.build import BuildRequest
+
+_HELP = {
+    "catalogue": "The catalogue (what to mirror).",
+    "lock": "The lock (exactly which bytes).",
+    "root": "The mirror's root folder; default: $PNDA_MIRROR_ROOT or build/mirror.",
+    "only": "Groups or entries, separated by commas; default: all.",
+}
+_CATALOGUE, _LOCK = "mirror/catalogue.yml", "mirror/catalogue.lock"
+
+
+def _root(given: str) -> Path:
+    return Path(given or os.environ.get("PNDA_MIRROR_ROOT", "") or "build/mirror")
+
+
+def _groups(only: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in only.split(",") if word.strip())
+
+
+@task(name="lock", help={key: _HELP[key] for key in ("catalogue", "lock", "only")})
+def write(_: Context, catalogue: str = _CATALOGUE, lock: str = _LOCK, only: str = "") -> None:
+    """Resolve the catalogue to exact files and write the lock (with --only: those entries anew)."""
+    from mirror.locking import LockRequest, write_lock
+
+    report = write_lock(LockRequest(Path(catalogue), Path(lock), _groups(only)))
+    lines = [f"{lock}: {len(report.lock.files)} files, {len(report.lock.inputs)} inputs"]
+    lines += [f"  {what} stands in for {wanted}" for what, wanted in report.substituted]
+    document = {
+        "lock": lock,
+        "digest": report.lock.digest,
+        "files": len(report.lock.files),
+        "inputs": len(report.lock.inputs),
+        "substituted": [{"found": what, "wanted": wanted} for what, wanted in report.substituted],
+        "requests": report.requests,
+        "fetched_bytes": report.fetched_bytes,
+    }
+    console.result(document, "\n".join(lines))
+
+
+@task(
+    help={
+        **_HELP,
+        "dry-run": "Only say what would be fetched.",
+        "keep": "Keep what the published release holds besides --only.",
+        "allow-shrink": "Let the new release hold less than the published one.",
+        "verify": "Re-hash what is in the store even if nothing seems to have changed.",
+    }
+)
+def build(
+    _: Context,
+    catalogue: str = _CATALOGUE,
+    lock: str = _LOCK,
+    root: str = "",
+    only: str = "",
+    dry_run: bool = False,
+    keep: bool = False,
+    allow_shrink: bool = False,
+    verify: bool = False,
+) -> None:
+    """Bring what the lock names into the mirror and publish it as a release."""
+    from mirror.build import BuildRequest
+    from mirror.build import build as run_build
+
+    request = BuildRequest(
+        Path(catalogue), Path(lock), _root(root), _groups(only), keep, allow_shrink, verify
+    )
+    if dry_run:
+        _say_plan(request)
+        return
+    report = run_build(request)
+    state = "published" if report.published else "is published already, nothing to do"
+    text = (
+        f"release {report.serial} {state}: {report.files} files, {report.release}\n"
+        f"root digest {report.root_digest}\n"
+        f"fetched {report.fetched_bytes / 1e6:.1f} MB in {report.requests} requests"
+    )
+    console.result({**vars(report), "release": str(report.release)}, text)
+
+
+def _say_plan(request: BuildRequest) -> None:
+    from mirror.build import plan
+
+    planned = plan(request)
+    size = sum(item.size for item in planned.missing)
+    lines = [f"  {item.size:>12}  {item.path}" for item in planned.missing]
+    would = "would be published" if planned.publishes else "is published already"
+    lines.append(f"{len(planned.missing)} files, {size / 1e6:.1f} MB are not in the store; a release {would}")
+    document = {
+        "missing": [{"path": item.path, "size": item.size} for item in planned.missing],
+        "bytes": size,
+        "publishes": planned.publishes,
+        "files": planned.files,
+    }
+    console.result(document, "\n".join(lines))
+
+
+@task(help={key: _HELP[key] for key in ("lock", "root")})
+def audit(_: Context, lock: str = _LOCK, root: str = "") -> None:
+    """Re-hash the published release and the store; exit 1 naming what is missing, changed or extra."""
+    from mirror.audit import audit as run_audit
+
+    report = run_audit(_root(root), Path(lock))
+    kinds = ("missing", "changed", "extra", "store")
+    names = {kind: list(getattr(report, kind)) for kind in kinds}
+    document = {
+        "release": str(report.release), "files": report.files, "bytes": report.bytes, **names,
+        "clean": report.clean, "follows_lock": report.follows_lock,
+    }  # fmt: skip
+    words = {**{kind: kind for kind in kinds}, "store": "changed in the store"}
+    faults = [f"  {words[kind]}: {name}" for kind in kinds for name in names[kind]]
+    text = f"{report.files} files, {report.bytes / 1e6:.0f} MB re-hashed in {report.release}"
+    if not report.follows_lock:
+        console.warn(f"the release was built from another lock than {lock}")
+    if report.clean:
+        console.result(document, f"{text}: all as locked")
+        return
+    if console.settings.json:
+        console.result(document, "")
+    raise WorldError(
+        f"{text}\n" + "\n".join(faults),
+        "run ./inv mirror.build --verify: it takes right copies from the cache or from upstream",
+    )
+
+
+@task(name="list", help={key: _HELP[key] for key in ("lock", "only")})
+def list_files(_: Context, lock: str = _LOCK, only: str = "") -> None:
+    """List what the lock pins: path, size, entries, licence and evidence."""
+    from mirror.lockfile import load
+
+    files = load(Path(lock)).select(_groups(only))
+    rows = [
+        {
+            "path": item.path, "size": item.size, "sha256": item.sha256, "entries": list(item.entries),
+            "licence": item.licence, "evidence": dict(item.evidence), "source": dict(item.source),
+        }
+        for item in files
+    ]  # fmt: skip
+    lines = [
+        f"{item.size:>12}  {item.path}  [{item.licence or 'no licence stated'}]"
+        f"  {'+'.join(item.evidence.get('agreed', [])) or 'no checksum published'}"
+        f"; signature {item.evidence.get('signature', 'unknown')}"
+        for item in files
+    ]
+    lines.append(f"{len(files)} files, {sum(item.size for item in files) / 1e6:.0f} MB")
+    console.result(rows, "\n".join(lines))
+
+
+@task(help={"root": _HELP["root"], "host": "Address to listen on.", "port": "Port (0: any free one)."})
+def serve(_: Context, root: str = "", host: str = "127.0.0.1", port: int = 8000) -> None:
+    """Serve the published release over HTTP until interrupted (loopback unless told otherwise)."""
+    from mirror.serve import make_server
+
+    with make_server(_root(root), host, port) as server:
+        name = f"[{host}]" if ":" in host else host
+        console.say(f"serving http://{name}:{server.server_address[1]}/ (Ctrl-C ends it)")
+        server.serve_forever()
+
+
+ns = Collection("mirror", write, build, audit, list_files, serve)

@@ -1,0 +1,96 @@
+"""Turn a locked file's source into addresses, asking pip and Maven at most once and only if needed."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from core import console
+from core.errors import InternalError, UpstreamError, UsageError
+from mirror import maven, python_index
+from mirror.fetch import Fetcher
+from mirror.locations import Location
+
+# Apache's rules (infra.apache.org/release-distribution): bytes may come from the content network,
+# which drops a release when the next one is out; checksums and signatures only from the other two.
+_APACHE_BYTES = (
+    "https://dlcdn.apache.org",
+    "https://downloads.apache.org",
+    "https://archive.apache.org/dist",
+)
+_APACHE_TRUSTED = _APACHE_BYTES[1:]
+
+
+def apache_bytes() -> tuple[str, ...]:
+    """Return the base addresses of the Apache distribution (``PNDA_APACHE_BYTES`` replaces them)."""
+    return tuple(os.environ.get("PNDA_APACHE_BYTES", "").split()) or _APACHE_BYTES
+
+
+def apache_trusted() -> tuple[str, ...]:
+    """Return the bases whose checksums and signatures count (``PNDA_APACHE_TRUSTED`` replaces them)."""
+    return tuple(os.environ.get("PNDA_APACHE_TRUSTED", "").split()) or _APACHE_TRUSTED
+
+
+class Upstreams:
+    """The outside world as the user's own settings reach it. Safe for several threads."""
+
+    def __init__(self, fetcher: Fetcher) -> None:
+        self.fetcher = fetcher
+        self._lock = threading.RLock()
+        self._repositories: tuple[maven.Repository, ...] | None = None
+        self._settings: python_index.Settings | None = None
+        self._projects: dict[str, tuple[python_index.IndexFile, ...]] = {}
+
+    def repositories(self) -> tuple[maven.Repository, ...]:
+        """Return Maven's effective repositories."""
+        with self._lock:
+            if self._repositories is None:
+                console.say("   asking Maven for its effective repositories")
+                self._repositories = maven.repositories()
+            return self._repositories
+
+    def project(self, name: str) -> tuple[python_index.IndexFile, ...]:
+        """Return what the Python indexes list for project ``name``."""
+        with self._lock:
+            if self._settings is None:
+                self._settings = python_index.settings()
+            if name not in self._projects:
+                self._projects[name] = python_index.project_files(self.fetcher, self._settings, name)
+            return self._projects[name]
+
+    def index_file(self, project: str, filename: str) -> python_index.IndexFile | None:
+        """Return the index's line for ``filename``, or None when no index lists it."""
+        return next((item for item in self.project(project) if item.filename == filename), None)
+
+    def locations(self, source: Mapping[str, Any], name: str) -> tuple[Location, ...]:
+        """Return where the file with this ``source`` may be had, in order.
+
+        Raises UpstreamError when no index lists it, UsageError when the lock's source is damaged.
+        """
+        try:
+            return self._locations(source, name)
+        except (KeyError, ValueError, TypeError) as error:
+            raise UsageError(
+                f"{name}: its source in the lock is damaged ({error})", "restore the lock from git"
+            ) from error
+
+    def _locations(self, source: Mapping[str, Any], name: str) -> tuple[Location, ...]:
+        kind = source["kind"]
+        if kind == "maven":
+            coordinate = maven.parse_coordinate(source["coordinate"])
+            return tuple(repository.locate(coordinate) for repository in self.repositories())
+        if kind == "python":
+            listed = self.index_file(source["project"], source["filename"])
+            if listed is None:
+                raise UpstreamError(
+                    f"{name}: no Python index lists {source['filename']}",
+                    "check pip's index-url, or lock again if upstream withdrew it",
+                )
+            return (listed.location,)
+        if kind == "url":
+            return (Location(str(source["url"])),)
+        if kind == "apache":
+            return tuple(Location(f"{base}/{source['path']}") for base in apache_bytes())
+        raise InternalError(f"{name}: nothing can be fetched for a source of kind {kind!r}")
