@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,9 +23,8 @@ def roll_out(cluster: Cluster, facts: Mapping[str, Facts], check: bool) -> dict[
     summary = folder / "summary.jsonl"
     summary.unlink(missing_ok=True)
     # -P: this package has a folder `ansible`, which must not hide Ansible's own.
-    words = [
-        sys.executable, "-P", "-m", "ansible", "playbook", str(inventory.PLAYBOOK), *(["--check", "--diff"] if check else []),
-    ]  # fmt: skip
+    words = [sys.executable, "-P", "-m", "ansible", "playbook", str(inventory.PLAYBOOK)]
+    words += ["--check", "--diff"] if check else []
     environment = {
         "ANSIBLE_CONFIG": str(folder / "ansible.cfg"),
         "ANSIBLE_FORCE_COLOR": "0",
@@ -43,8 +43,6 @@ def roll_out(cluster: Cluster, facts: Mapping[str, Facts], check: bool) -> dict[
 
 
 def _path() -> str:
-    import os
-
     return f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
 
 
@@ -59,4 +57,6 @@ def _results(summary: Path, facts: Mapping[str, Facts]) -> dict[str, HostResult]
             changes[event["host"]].append(text)
         else:
             failed.setdefault(event["host"], text)
-    return {host: HostResult(len(found), tuple(found), failed.get(host, "")) for host, found in changes.items()}
+    return {
+        host: HostResult(len(found), tuple(found), failed.get(host, "")) for host, found in changes.items()
+    }

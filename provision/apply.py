@@ -6,12 +6,14 @@ from core import console, locks
 from core.errors import UsageError
 from core.marked_yaml import nearest
 from mirror import lockfile
-from provision import ansible_engine, cluster as clusters, facts as fact_module, salt_engine
+from provision import ansible_engine, salt_engine
+from provision import cluster as clusters
+from provision import facts as fact_module
 from provision.cluster import Cluster
 from provision.facts import Facts
-from provision.report import ApplyFailed, ApplyReport, ApplyRequest, HostResult
+from provision.report import ApplyError, ApplyReport, ApplyRequest, HostResult
 
-__all__ = ["ApplyFailed", "ApplyReport", "ApplyRequest", "HostResult", "apply"]
+__all__ = ["ApplyError", "ApplyReport", "ApplyRequest", "HostResult", "apply"]
 
 _ENGINES = {"ansible": ansible_engine.roll_out, "salt": salt_engine.roll_out}
 
@@ -21,7 +23,7 @@ def apply(request: ApplyRequest) -> ApplyReport:
 
     Raises UsageError before a host is touched for whatever is wrong with the call, the cluster
     file or the lock; BusyError (exit 3) while another apply of the same cluster is at work;
-    ApplyFailed (exit 1) when a host failed, with the report of all.
+    ApplyError (exit 1) when a host failed, with the report of all.
     """
     if request.engine not in _ENGINES:
         raise UsageError(f"there is no engine {request.engine!r}", nearest(request.engine, _ENGINES))
@@ -39,7 +41,7 @@ def apply(request: ApplyRequest) -> ApplyReport:
         results = _ENGINES[request.engine](cluster, chosen, request.check) if chosen else {}
     report = ApplyReport(request.engine, results)
     if any(result.failed for result in results.values()):
-        raise ApplyFailed(report)
+        raise ApplyError(report)
     return report
 
 
@@ -48,7 +50,9 @@ def _chosen(cluster: Cluster, facts: dict[str, Facts], limit: tuple[str, ...]) -
         if name not in facts:
             raise UsageError(f"--limit: cluster {cluster.name} has no host {name!r}", nearest(name, facts))
         if not facts[name]["flink_components"]:
-            raise UsageError(f"--limit: there is nothing to provision on {name}", "name a host with EDGE or FLINK")
+            raise UsageError(
+                f"--limit: there is nothing to provision on {name}", "name a host with EDGE or FLINK"
+            )
     return {
         name: its for name, its in facts.items() if its["flink_components"] and (not limit or name in limit)
     }

@@ -11,7 +11,8 @@ from typing import Any
 
 from core import schema
 from core.errors import UsageError
-from core.marked_yaml import Document, Path_, load as load_yaml, nearest
+from core.marked_yaml import Document, Path_, nearest
+from core.marked_yaml import load as load_yaml
 from provision import lines, options
 from provision.flavours import Flavour, flavours
 
@@ -148,12 +149,16 @@ class _Reader:
         for name, value in self.data["hosts"].items():
             if len(name) > 253 or not _HOST.fullmatch(name):
                 raise self.fault(
-                    ("hosts", name), f"{name!r} is no host name", "use lower-case letters, digits, hyphens, dots"
+                    ("hosts", name),
+                    f"{name!r} is no host name",
+                    "use lower-case letters, digits, hyphens, dots",
                 )
             hosts.append(Host(name, tuple(value["roles"])))
         for role, purpose in _NEEDED.items():
             if not any(role in host.roles for host in hosts):
-                raise self.fault(("hosts",), f"no host has the role {role} ({purpose})", f"give one host {role}")
+                raise self.fault(
+                    ("hosts",), f"no host has the role {role} ({purpose})", f"give one host {role}"
+                )
         return tuple(hosts)
 
     def _flavour(self) -> Flavour:
@@ -167,7 +172,9 @@ class _Reader:
         for host in hosts:
             if role in host.roles:
                 return host.name
-        raise self.fault(where, f"no host has the role {role}, and {key} is not set", f"give a host {role}, or set {key}")
+        raise self.fault(
+            where, f"no host has the role {role}, and {key} is not set", f"give a host {role}, or set {key}"
+        )
 
     def _mirror_uri(self, hosts: tuple[Host, ...]) -> str:
         uri = self.data.get("mirror", {}).get("base_uri")
@@ -186,10 +193,12 @@ class _Reader:
                 f"take a version of {' or '.join(lines.LINES)}",
             )
 
-    def _one_of(self, where: Path_, versions: tuple[str, ...], otherwise: str) -> str:
+    def _one_of(self, where: tuple[str, ...], versions: tuple[str, ...], otherwise: str) -> str:
         value: str = self.flink.get(where[-1], otherwise)
         if value not in versions:
-            raise self.fault(where, f"{value} is not among flink.versions", "add it there, or " + nearest(value, versions))
+            raise self.fault(
+                where, f"{value} is not among flink.versions", "add it there, or " + nearest(value, versions)
+            )
         return value
 
     def _storage(self) -> str:
@@ -202,7 +211,9 @@ class _Reader:
                 "use file:// and a folder that all nodes share",
             )
         if not rest.startswith("/") or "/../" in f"{rest}/" or "/./" in f"{rest}/":
-            raise self.fault(("flink", "storage"), f"{storage} names no absolute folder", "write file:///folder")
+            raise self.fault(
+                ("flink", "storage"), f"{storage} names no absolute folder", "write file:///folder"
+            )
         return storage
 
     def _history(self, versions: tuple[str, ...]) -> HistoryServer:

@@ -35,7 +35,9 @@ def resolve(cluster: Cluster, lock: Lock) -> dict[str, Facts]:
         components = [name for role, name in _COMPONENTS.items() if role in host.roles]
         client = "client" in components
         found = [release(version, True) for version in cluster.versions] if client else []
-        if "history_server" in components and cluster.history.version not in [item["version"] for item in found]:
+        if "history_server" in components and cluster.history.version not in [
+            item["version"] for item in found
+        ]:
             found.append(release(cluster.history.version, False))
         facts = {**common, "flink_host": host.name, "flink_components": components, "flink_releases": found}
         result[host.name] = {**facts, **_manifest(cluster, host, facts)}
@@ -46,7 +48,8 @@ def _common(cluster: Cluster, lock: Lock) -> Facts:
     history = cluster.history
     return {
         "flink_cluster": cluster.name,
-        "flink_managed_by": f"Managed by PNDA provisioning (cluster {cluster.name}): changes made here are overwritten.",
+        "flink_managed_by": f"Managed by PNDA provisioning (cluster {cluster.name}): "
+        "changes made here are overwritten.",
         "flink_mirror_uri": cluster.mirror_uri,
         "flink_lock_digest": lock.digest,
         "flink_version": cluster.default_version,
@@ -89,7 +92,9 @@ def _manifest(cluster: Cluster, host: Host, facts: Facts) -> Facts:
             ),
             names=names,
             releases=[_release_names(item) for item in facts["flink_releases"]],
-            history={"version": history, "parser": _parser(history)} if "history_server" in components else {},
+            history={"version": history, "parser": _parser(history)}
+            if "history_server" in components
+            else {},
         )
     )
     return {

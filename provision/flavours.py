@@ -43,7 +43,9 @@ def _schema() -> dict[str, Any]:
     memory = {"type": "string", "pattern": "^[1-9][0-9]*[mg]$", "description": "memory such as 1024m"}
     number = {"type": "integer", "minimum": 1, "description": "a whole number, 1 or more"}
     # Flavour.__annotations__ are texts here: the module defers their evaluation.
-    keys = {item.name: memory if item.type == "str" else number for item in fields(Flavour) if item.name != "name"}
+    keys = {
+        item.name: memory if item.type == "str" else number for item in fields(Flavour) if item.name != "name"
+    }
     entry = {"type": "object", "additionalProperties": False, "required": sorted(keys), "properties": keys}
     return {
         "type": "object",

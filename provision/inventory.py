@@ -39,7 +39,9 @@ def write(cluster: Cluster, facts: Mapping[str, Facts]) -> Path:
 
 
 def _settings(cluster: Cluster, folder: Path) -> str:
-    ssh = f'-F "{cluster.ssh_config}"' if cluster.ssh_config else "-o ControlMaster=auto -o ControlPersist=60s"
+    ssh = (
+        f'-F "{cluster.ssh_config}"' if cluster.ssh_config else "-o ControlMaster=auto -o ControlPersist=60s"
+    )
     return "\n".join(
         [
             "[defaults]",

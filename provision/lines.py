@@ -6,11 +6,21 @@ from dataclasses import dataclass
 
 # From `env.java.opts.all` in the conf/config.yaml that Flink 1.20.5 and 2.3.0 ship: without it the
 # command line client dies on Java 17 (InaccessibleObjectException).
-_COMPILER = "api file parser tree util".split()
-_OPENED = (
-    "java.lang java.net java.io java.nio sun.nio.ch java.lang.reflect java.text java.time java.util "
-    "java.util.concurrent java.util.concurrent.atomic java.util.concurrent.locks"
-).split()
+_COMPILER = ("api", "file", "parser", "tree", "util")
+_OPENED = [
+    "java.lang",
+    "java.net",
+    "java.io",
+    "java.nio",
+    "sun.nio.ch",
+    "java.lang.reflect",
+    "java.text",
+    "java.time",
+    "java.util",
+    "java.util.concurrent",
+    "java.util.concurrent.atomic",
+    "java.util.concurrent.locks",
+]
 _JAVA_OPTIONS = " ".join(
     [
         "--add-exports=java.rmi/sun.rmi.registry=ALL-UNNAMED",

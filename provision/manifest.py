@@ -118,7 +118,11 @@ def _document() -> dict[str, list[dict[str, Any]]]:
 
 def _schema() -> dict[str, Any]:
     text = {"type": "string"}
-    common = {"component": {"enum": list(COMPONENTS)}, "each": {"enum": ["release", "history"]}, "destination": text}
+    common = {
+        "component": {"enum": list(COMPONENTS)},
+        "each": {"enum": ["release", "history"]},
+        "destination": text,
+    }
     owned = {"owner": text, "group": text, "mode": {"type": "string", "pattern": "^[01][0-7]{3}$"}}
     directory = {**common, **owned, "first": {"type": "boolean"}}
     file = {

@@ -24,7 +24,13 @@ OWNED = {
 }
 # These belong to the layout of a node: tests, launchers and the unit rely on them.
 FIXED = frozenset(
-    {"env.log.dir", "env.pid.dir", "historyserver.web.tmpdir", "python.executable", "python.client.executable"}
+    {
+        "env.log.dir",
+        "env.pid.dir",
+        "historyserver.web.tmpdir",
+        "python.executable",
+        "python.client.executable",
+    }
 )
 _OWN_SECTION = "flink.history_server.configuration"
 
@@ -41,7 +47,10 @@ def key_fault(key: str, history: bool) -> tuple[str, str] | None:
     if not KEY.fullmatch(key):
         return f"{key!r} is no Flink option", "write a dotted key, such as parallelism.default"
     if key.startswith("security.kerberos."):
-        return f"{key}: Kerberos is not supported yet", "remove it: this release works on clusters without Kerberos"
+        return (
+            f"{key}: Kerberos is not supported yet",
+            "remove it: this release works on clusters without Kerberos",
+        )
     if key in OWNED:
         return f"{key} is made from {OWNED[key]}", f"set {OWNED[key]} instead"
     if key in FIXED:

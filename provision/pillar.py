@@ -17,7 +17,13 @@ STATES = ROOT / "salt-states"
 NODE = "/var/lib/pnda/salt"
 _PILLAR_TOP = "base:\n  '*':\n    - flink\n"
 # The grains that PNDA sets, by our role.
-_GRAINS = {"EDGE": "hadoop_edge", "FLINK": "flink", "GRAPHITE": "graphite", "KAFKA": "kafka", "MIRROR": "mirror"}
+_GRAINS = {
+    "EDGE": "hadoop_edge",
+    "FLINK": "flink",
+    "GRAPHITE": "graphite",
+    "KAFKA": "kafka",
+    "MIRROR": "mirror",
+}
 
 
 def write(cluster: Cluster, host: Host, facts: Facts) -> Path:

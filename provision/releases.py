@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from core.errors import UsageError
-from core.marked_yaml import nearest
+from core.marked_yaml import Path_, nearest
 from mirror.lockfile import Lock, LockedFile
 from provision import lines
 from provision.cluster import Cluster
@@ -23,23 +23,35 @@ def locked_versions(lock: Lock) -> list[str]:
     """Return the Flink versions whose archive ``lock`` holds, oldest first."""
     prefix, suffix = "flink-", ".tar.gz"
     names = [item.path for item in lock.files if "/" not in item.path]
-    found = [name[len(prefix) : -len(suffix)] for name in names if name.startswith(prefix) and name.endswith(suffix)]
-    return sorted(found, key=lambda version: [int(part) if part.isdigit() else -1 for part in version.split(".")])
+    found = [
+        name[len(prefix) : -len(suffix)]
+        for name in names
+        if name.startswith(prefix) and name.endswith(suffix)
+    ]
+    return sorted(
+        found, key=lambda version: [int(part) if part.isdigit() else -1 for part in version.split(".")]
+    )
 
 
 def check_locked(cluster: Cluster, lock: Lock) -> None:
     """Raise UsageError, with the line of the cluster file, for a version that ``lock`` lacks."""
-    known = locked_versions(lock)
-    wanted = [(version, ("flink", "versions", index)) for index, version in enumerate(cluster.versions)]
-    for version, where in [*wanted, (cluster.history.version, ("flink", "history_server", "version"))]:
-        if version not in known:
-            cure = nearest(version, known) if known else "lock one: ./inv mirror.lock"
-            raise cluster.document.fault(where, f"{lock.path} has no Flink {version}", cure)
-    for version, where in wanted:
+    for index, version in enumerate(cluster.versions):
+        where: Path_ = ("flink", "versions", index)
+        _check_archive(cluster, lock, version, where)
         if not wheels(lock, version):
             raise cluster.document.fault(
-                where, f"{lock.path} has no PyFlink {version}", f"lock the entry pyflink-{version}: ./inv mirror.lock"
+                where,
+                f"{lock.path} has no PyFlink {version}",
+                f"lock the entry pyflink-{version}: ./inv mirror.lock",
             )
+    _check_archive(cluster, lock, cluster.history.version, ("flink", "history_server", "version"))
+
+
+def _check_archive(cluster: Cluster, lock: Lock, version: str, where: Path_) -> None:
+    known = locked_versions(lock)
+    if version not in known:
+        cure = nearest(version, known) if known else "lock one: ./inv mirror.lock"
+        raise cluster.document.fault(where, f"{lock.path} has no Flink {version}", cure)
 
 
 def release(cluster: Cluster, lock: Lock, version: str, client: bool) -> dict[str, Any]:
@@ -65,7 +77,10 @@ def release(cluster: Cluster, lock: Lock, version: str, client: bool) -> dict[st
         "configuration": configuration(cluster, version) if client else {},
         "python": {"home": f"{ROOT}/pyflink-{version}", "environment": environment, "wheels": found},
     }
-    return {**fact, "digest": _digest([archive.sha512, [jar["sha256"] + jar["directory"] + jar["name"] for jar in jars]])}
+    return {
+        **fact,
+        "digest": _digest([archive.sha512, [jar["sha256"] + jar["directory"] + jar["name"] for jar in jars]]),
+    }
 
 
 def history_configuration_directory(cluster: Cluster) -> str:
@@ -137,7 +152,7 @@ def wheels(lock: Lock, version: str) -> list[dict[str, str]]:
     found = []
     for item in lock.of_entry(entry):
         if item.path.startswith("mirror_python/packages/") and item.name.endswith(".whl"):
-            # A wheel's file name is NAME-VERSION[-BUILD]-PYTHON-ABI-PLATFORM.whl (PyPA, binary distribution format).
+            # NAME-VERSION[-BUILD]-PYTHON-ABI-PLATFORM.whl (PyPA, binary distribution format).
             name, number = item.name.split("-")[:2]
             found.append({"name": name, "version": number, "file": item.name, "sha256": item.sha256})
     return sorted(found, key=lambda wheel: wheel["file"])

@@ -46,7 +46,10 @@ class ApplyReport:
             state = "FAILED" if result.failed else "changed" if result.changed else "unchanged"
             lines.append(f"{host}: {state}" + (f" ({result.changed})" if result.changed else ""))
             lines += [f"  {change}" for change in result.changes]
-            lines += [f"  failed: {line}" if not i else f"    {line}" for i, line in enumerate(result.failed.splitlines())]
+            lines += [
+                f"  failed: {line}" if not i else f"    {line}"
+                for i, line in enumerate(result.failed.splitlines())
+            ]
         return "\n".join(lines) or "no host has anything to provision"
 
     def document(self) -> dict[str, object]:
@@ -58,7 +61,7 @@ class ApplyReport:
         return {"engine": self.engine, "hosts": hosts}
 
 
-class ApplyFailed(WorldError):
+class ApplyError(WorldError):
     """At least one host failed; ``report`` says what happened on all of them."""
 
     def __init__(self, report: ApplyReport) -> None:

@@ -35,7 +35,7 @@ def _host(cluster: Cluster, host: Host, facts: Facts, check: bool) -> HostResult
     node = pillar.NODE
     script = (
         f"set -eu; umask 077; mkdir -p {node}; rm -rf {node}/states {node}/pillar; tar -xf - -C {node}; "
-        f"test -x {cluster.salt_python} || {{ echo 'there is no {cluster.salt_python} on this node' >&2; exit 77; }}; "
+        f"test -x {cluster.salt_python} || {{ echo 'the node has no {cluster.salt_python}' >&2; exit 77; }}; "
         f'exec {cluster.salt_python} -c "{_SALT_CALL}" --local -c {node} --retcode-passthrough '
         f"--out=json --log-level=error state.apply flink{' test=True' if check else ''}"
     )
@@ -61,7 +61,9 @@ def result_of(done: Finished) -> HostResult:
         return HostResult(0, (), f"salt-call ended with {done.code}:\n{done.tail()}")
     if not isinstance(local, dict):
         errors = local if isinstance(local, list) else [local]
-        return HostResult(0, (), "the states cannot be rendered:\n" + "\n".join(str(error) for error in errors))
+        return HostResult(
+            0, (), "the states cannot be rendered:\n" + "\n".join(str(error) for error in errors)
+        )
     states = sorted(local.values(), key=lambda state: state.get("__run_num__", 0))
     changes = tuple(_phrase(state) for state in states if state["result"] is not False and _changes(state))
     failed = [f"{state.get('__id__')}: {_reason(state)}" for state in states if state["result"] is False]

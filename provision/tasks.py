@@ -19,11 +19,14 @@ def check(_: Context, cluster: str = _CLUSTER_PATH, lock: str = _LOCK_PATH) -> N
 
     from core import console
     from mirror import lockfile
-    from provision import cluster as clusters, facts
+    from provision import cluster as clusters
+    from provision import facts
 
     found = facts.resolve(clusters.load(Path(cluster)), lockfile.load(Path(lock)))
     hosts = {host: its["flink_components"] for host, its in found.items()}
-    lines = [f"{host}: {', '.join(components) or 'nothing to provision'}" for host, components in hosts.items()]
+    lines = [
+        f"{host}: {', '.join(components) or 'nothing to provision'}" for host, components in hosts.items()
+    ]
     console.result({"hosts": hosts}, "\n".join(lines))
 
 
@@ -37,7 +40,9 @@ def render(_: Context, cluster: str = _CLUSTER_PATH, lock: str = _LOCK_PATH, fac
     from core.errors import UsageError
     from core.marked_yaml import nearest
     from mirror import lockfile
-    from provision import cluster as clusters, facts as fact_module, preview
+    from provision import cluster as clusters
+    from provision import facts as fact_module
+    from provision import preview
 
     described = clusters.load(Path(cluster))
     found = fact_module.resolve(described, lockfile.load(Path(lock)))
@@ -73,12 +78,13 @@ def apply(
     from pathlib import Path
 
     from core import console
-    from provision.apply import ApplyFailed, ApplyRequest, apply as roll_out
+    from provision.apply import ApplyError, ApplyRequest
+    from provision.apply import apply as roll_out
 
     request = ApplyRequest(Path(cluster), Path(lock), engine, tuple(limit), check)
     try:
         report = roll_out(request)
-    except ApplyFailed as failure:
+    except ApplyError as failure:
         console.result(failure.report.document(), failure.report.text())
         raise
     console.result(report.document(), report.text())
