@@ -58,7 +58,7 @@ class BuildPlan:
 @dataclass(frozen=True)
 class _Job:
     lock: Lock
-    groups: tuple[str, ...]
+    entries: tuple[str, ...]
     files: tuple[LockedFile, ...]
     found: dict[str, Content]
     digest: str
@@ -92,8 +92,7 @@ def build(request: BuildRequest) -> BuildReport:
             if item.data is not None:
                 store.put_bytes(item.data, item.sha256)
         store.flush()
-        entries = {name for file in job.files for name in file.entries}
-        folder, record = releases.publish(store, job.found, job.digest, job.lock.digest, entries, job.groups)
+        folder, record = releases.publish(store, job.found, job.digest, job.lock, job.entries)
     return BuildReport(
         folder, record.serial, job.digest, record.files, fetched_bytes, requests, published=True
     )
@@ -135,20 +134,19 @@ def _present(releases: Releases, verify: bool) -> tuple[Path, Record] | None:
 
 
 def _job(request: BuildRequest, lock: Lock, present: tuple[Path, Record] | None) -> _Job:
-    groups = tuple(sorted(set(request.groups)))
-    lock.select(groups)  # refuses unknown names before they are mixed with what is published
+    entries = set(lock.select(request.groups))
     held = {name for name in present[1].entries if name in lock.entry_table} if present else set()
-    if groups and request.keep_published:
-        groups = tuple(sorted({*groups, *held}))
-    files = lock.select(groups)
-    dropped = held - {name for item in files for name in item.entries}
+    if request.keep_published:
+        entries |= held
+    dropped = held - entries
     if dropped and not request.allow_shrink:
         raise UsageError(
             f"this build would drop {', '.join(sorted(dropped))} from the published release",
             "add --keep to keep what is published, or --allow-shrink to drop it",
         )
-    found = contents(lock, request.lock.read_bytes(), files)
-    return _Job(lock, groups, files, found, root_digest(found))
+    names = tuple(sorted(entries))
+    found = contents(lock, request.lock.read_bytes(), names)
+    return _Job(lock, names, lock.files_of(names), found, root_digest(found))
 
 
 def _is_this(present: tuple[Path, Record], job: _Job) -> bool:

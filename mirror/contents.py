@@ -27,11 +27,12 @@ class Content:
     data: bytes | None = None
 
 
-def contents(lock: Lock, lock_bytes: bytes, files: Sequence[LockedFile]) -> dict[str, Content]:
-    """Return all unsigned content of a release of ``files``, by path.
+def contents(lock: Lock, lock_bytes: bytes, entries: Sequence[str]) -> dict[str, Content]:
+    """Return all unsigned content of a release of the lock's ``entries``, by path.
 
     It depends on nothing but its arguments: no date, no machine, no serial.
     """
+    files = lock.files_of(entries)
     found = {item.path: Content(item.sha256, item.size) for item in files}
     sums = {item.path: item.sha512 for item in files}
 
@@ -45,7 +46,7 @@ def contents(lock: Lock, lock_bytes: bytes, files: Sequence[LockedFile]) -> dict
     for path, text in _python_index(files).items():
         make(path, text.encode())
     make(LOCK, lock_bytes)
-    make("index.html", _front_page(lock, files).encode())
+    make("index.html", _front_page(lock, entries, files).encode())
     lines = "".join(f"{digest}  {path}\n" for path, digest in sorted(sums.items()))
     make("SHA512SUMS", lines.encode())
     return found
@@ -111,9 +112,8 @@ def _page(title: str, links: Iterable[str]) -> str:
     )
 
 
-def _front_page(lock: Lock, files: Sequence[LockedFile]) -> str:
-    entries = sorted({name for item in files for name in item.entries})
-    links = [f"<b>Lock</b> {lock.digest}", f"<b>Holds</b> {', '.join(entries)}"]
+def _front_page(lock: Lock, entries: Sequence[str], files: Sequence[LockedFile]) -> str:
+    links = [f"<b>Lock</b> {lock.digest}", f"<b>Holds</b> {', '.join(sorted(entries))}"]
     top = [item for item in files if "/" not in item.path]
     for item in top:
         links.append(

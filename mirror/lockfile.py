@@ -104,15 +104,22 @@ class Lock:
         """Return the names of all groups, sorted."""
         return tuple(sorted({group for entry in self.entry_table.values() for group in entry.groups}))
 
-    def select(self, groups: Iterable[str]) -> tuple[LockedFile, ...]:
-        """Return the served files that one of ``groups`` (group or entry names; none: all) picks."""
+    def select(self, groups: Iterable[str]) -> tuple[str, ...]:
+        """Return the entries that one of ``groups`` (group or entry names; none: all) picks, sorted.
+
+        Raises UsageError for a name that is neither.
+        """
         wanted = set(groups)
         known = {*self.groups(), *self.entry_table}
         for name in sorted(wanted - known):
             raise UsageError(f"{self.path}: no group or entry {name!r} is locked", nearest(name, known))
-        if not wanted:
-            return self.files
-        return tuple(item for item in self.files if wanted & {*item.entries, *item.groups})
+        table = self.entry_table
+        return tuple(n for n in self.entries() if not wanted or wanted & {n, *table[n].groups})
+
+    def files_of(self, entries: Iterable[str]) -> tuple[LockedFile, ...]:
+        """Return the served files that at least one of ``entries`` brings in, sorted by path."""
+        wanted = set(entries)
+        return tuple(item for item in self.files if wanted.intersection(item.entries))
 
     @cached_property
     def _by_path(self) -> dict[str, LockedFile]:

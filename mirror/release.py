@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +13,7 @@ from pathlib import Path
 from core.errors import WorldError
 from core.files import sync_directory, writing
 from mirror.contents import RECORD, Content
+from mirror.lockfile import Lock
 from mirror.store import Store, seems_whole
 
 FORMAT = 1
@@ -75,9 +76,8 @@ class Releases:
             (self.root / ".current.new").unlink(missing_ok=True)
 
     def publish(
-        self, store: Store, found: Mapping[str, Content], root_digest: str, lock_digest: str,
-        entries: Iterable[str], groups: Iterable[str],
-    ) -> tuple[Path, Record]:  # fmt: skip
+        self, store: Store, found: Mapping[str, Content], root_digest: str, lock: Lock, entries: Sequence[str]
+    ) -> tuple[Path, Record]:
         """Link ``found`` (all of it in ``store``) into a new release and make it the current one.
 
         A reader sees the old release or the new one, whole; so does a machine that loses power.
@@ -86,14 +86,9 @@ class Releases:
             self.folder.mkdir(parents=True, exist_ok=True)
             serial = self._next_serial()
             date = datetime.now(UTC).isoformat(timespec="seconds")
+            groups = sorted({group for name in entries for group in lock.entry_table[name].groups})
             record = Record(
-                serial,
-                root_digest,
-                lock_digest,
-                tuple(sorted(entries)),
-                tuple(sorted(groups)),
-                len(found),
-                date,
+                serial, root_digest, lock.digest, tuple(sorted(entries)), tuple(groups), len(found), date
             )
             draft, final = self.folder / f".{serial}.partial", self.folder / str(serial)
             folders = self._link(store, found, draft)

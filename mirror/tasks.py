@@ -143,7 +143,8 @@ def list_files(_: Context, lock: str = _LOCK, only: str = "") -> None:
     """List what the lock pins: path, size, entries, licence and evidence."""
     from mirror.lockfile import load
 
-    files = load(Path(lock)).select(_groups(only))
+    loaded = load(Path(lock))
+    files = loaded.files_of(loaded.select(_groups(only)))
     rows = [
         {
             "path": item.path, "size": item.size, "sha256": item.sha256, "entries": list(item.entries),
