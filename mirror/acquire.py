@@ -26,17 +26,15 @@ def acquire(lock: Lock, missing: Sequence[LockedFile], store: Store) -> tuple[in
     """
     unique = {item.sha256: item for item in missing}
     cache = Cache()
-    require_space(store.temporary, sum(item.size for item in unique.values()), "the mirror's store")
-    fetched = _Source(lock, cache)
-    try:
-        fetched.provide(unique.values())
-        with console.Meter("into the store", sum(item.size for item in unique.values())) as meter:
-            for item in unique.values():
-                _into_store(item, store, cache, fetched)
-                meter.advance(item.size)
-    finally:
-        fetched.close()
-    return fetched.fetched_bytes, fetched.requests
+    total = sum(item.size for item in unique.values())
+    require_space(store.temporary, total, "the mirror's store")
+    source = _Source(lock, cache)
+    source.provide(unique.values())
+    with console.Meter("into the store", total) as meter:
+        for item in unique.values():
+            _into_store(item, store, cache, source)
+            meter.advance(item.size)
+    return source.fetched_bytes, source.requests
 
 
 def _into_store(item: LockedFile, store: Store, cache: Cache, source: _Source) -> None:
@@ -71,17 +69,19 @@ class _Source:
         """Return how many HTTP requests were made."""
         return self._fetcher.requests if self._fetcher else 0
 
-    def close(self) -> None:
-        """Let go of the network."""
-        self._upstreams = None
-
     def provide(self, items: Iterable[LockedFile]) -> None:
-        """Make sure that the cache has every one of ``items``."""
-        absent = [item for item in items if not self._cache.has(item.sha256, item.size)]
+        """Make sure that the cache has every one of ``items``: fetch what can be, then make the rest."""
+        absent = [item for item in items if not self._has(item)]
         made = [item for item in absent if item.source["kind"] in derived.KINDS]
-        self._fetch([item for item in absent if item.source["kind"] not in derived.KINDS])
+        inputs = {item.path: self._inputs(item) for item in made}
+        needed = {one.sha256: one for group in inputs.values() for one in group if not self._has(one)}
+        fetched = {item.sha256: item for item in absent if item.source["kind"] not in derived.KINDS}
+        self._fetch(list({**needed, **fetched}.values()))
         for item in made:
-            self._make(item)
+            self._make(item, inputs[item.path])
+
+    def _has(self, item: LockedFile) -> bool:
+        return self._cache.has(item.sha256, item.size)
 
     def _fetch(self, items: Sequence[LockedFile]) -> None:
         if not items:
@@ -108,14 +108,15 @@ class _Source:
         done = self._fetcher.download(Wanted(item.path, places, item.size, wanted))
         self._cache.add(done.path, item.sha256)
 
-    def _make(self, item: LockedFile) -> None:
+    def _inputs(self, item: LockedFile) -> list[LockedFile]:
         try:
-            inputs = [self._lock.input(name) for name in derived.inputs_of(item.source)]
+            return [self._lock.input(name) for name in derived.inputs_of(item.source)]
         except (KeyError, TypeError, AttributeError) as error:
             raise UsageError(
                 f"{item.path}: its source in the lock is damaged ({error!r})", "restore the lock from git"
             ) from error
-        self.provide(inputs)
+
+    def _make(self, item: LockedFile, inputs: Iterable[LockedFile]) -> None:
         blobs = {one.path: self._checked(one) for one in inputs}
         with (
             console.step(f"making {item.path}"),

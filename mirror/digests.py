@@ -108,15 +108,15 @@ def parse_checksum(text: str, filename: str, algorithm: str) -> str:
 
 
 def _pairs(text: str) -> list[tuple[str, str]]:
-    pairs = []
     stripped = text.strip().lstrip("\ufeff")
+    if match := _GPG.fullmatch(stripped):
+        return [(match["name"].strip(), "".join(match["hex"].split()).lower())]
+    pairs = []
     for raw in stripped.splitlines():
         line = raw.strip()
         match = _BSD.fullmatch(line) or _PLAIN.fullmatch(line)
         if match:
             pairs.append(((match["name"] or "").strip(), match["hex"].lower()))
-    if not pairs and (match := _GPG.fullmatch(stripped)):
-        pairs.append((match["name"].strip(), "".join(match["hex"].split()).lower()))
     return pairs
 
 

@@ -22,6 +22,7 @@ from xml.sax.saxutils import escape
 from defusedxml import ElementTree
 from defusedxml.common import DefusedXmlException
 
+from core import debian
 from core.errors import UpstreamError, UsageError, WorldError
 from core.process import Finished, run
 from mirror.locations import Location
@@ -293,7 +294,7 @@ def _write_pom(folder: Path, roots: Iterable[Coordinate]) -> Path:
 
 def _maven(folder: Path, pom: Path, *words: str) -> Finished:
     if shutil.which("mvn") is None:
-        raise UsageError("Maven is not installed", "Debian: apt-get install maven")
+        debian.require(("maven",), "fetching Maven artefacts needs")
     done = run(
         ["mvn", "-B", "-ntp", "-q", "-f", pom, *words],
         timeout=_TIMEOUT,

@@ -1,0 +1,157 @@
+from pathlib import Path
+
+import pytest
+
+from core.errors import UsageError
+from mirror import catalogue, lockfile
+from mirror.catalogue import AssemblyEntry, FileEntry, MavenEntry, PythonEntry
+
+ROOT = Path(__file__).resolve().parents[3]
+GOOD = """\
+format: 1
+targets:
+  here: {python: "3.11", machine: x86_64, glibc: "2.36"}
+entries:
+  a-file:
+    kind: file
+    groups: [misc]
+    path: mirror_misc/x-{version}.tgz
+    url: http://127.0.0.1:1/x-{version}.tgz
+    versions: ["2", "1"]
+  jars:
+    kind: maven
+    groups: [kafka]
+    closure: true
+    repository: mirror_maven
+    artifacts:
+      - {artifact: "g:a", versions: ["1"]}
+  wheels:
+    kind: python
+    groups: [py]
+    requirements: [x==1]
+    targets: [here]
+    into: mirror_python
+    build: [y==1]
+  flink:
+    kind: assembly
+    groups: [flinks]
+    recipe: flink
+    version: "1.20.5"
+    scala: "2.12"
+    target: here
+    path: flink-1.20.5.tar.gz
+    add:
+      - {into: opt, versions: ["1"], artifacts: ["g:b"]}
+"""
+
+
+def load(tmp_path, text):
+    path = tmp_path / "catalogue.yml"
+    path.write_text(text)
+    return catalogue.load(path)
+
+
+def test_every_kind_is_read(tmp_path):
+    loaded = load(tmp_path, GOOD.replace("path: mirror_misc/x-{version}.tgz", "path: mirror_misc/x.tgz"))
+    by_name = {entry.name: entry for entry in loaded.entries}
+    assert isinstance(by_name["a-file"], FileEntry)
+    assert isinstance(by_name["jars"], MavenEntry)
+    assert isinstance(by_name["wheels"], PythonEntry)
+    assert isinstance(by_name["flink"], AssemblyEntry)
+    assert by_name["a-file"].versions == ("2", "1")
+    assert by_name["wheels"].targets[0].python == "3.11"
+    assert by_name["flink"].additions[0].artifact.label == "g:b"
+    assert [entry.name for entry in loaded.select(["kafka", "flink"])] == ["flink", "jars"]
+
+
+GOOD = GOOD.replace("path: mirror_misc/x-{version}.tgz", "path: mirror_misc/x.tgz")
+BAD = {
+    "unknown key": ("    closure: true\n", "    closured: true\n", 14, "closure"),
+    "wrong type": ("closure: true", "closure: maybe", 14, ""),
+    "unknown kind": ("kind: maven", "kind: mavn", 12, "maven"),
+    "missing key": ("    recipe: flink\n", "", 25, "add"),
+    "format newer": ("format: 1", "format: 2", 1, "newer"),
+    "no format": ("format: 1\n", "", None, "format"),
+    "duplicate entry": ("  wheels:\n", "  jars:\n", 18, "keep one"),
+    "unknown target": ("target: here", "target: ther", 31, "here"),
+    "unknown target of wheels": ("targets: [here]", "targets: [her]", 22, "here"),
+    "path escapes": ("path: flink-1.20.5.tar.gz", "path: ../flink.tar.gz", 32, "plain path"),
+    "path absolute": ("repository: mirror_maven", "repository: /srv", 15, "plain path"),
+    "unquoted version": ('version: "1.20.5"', "version: 1.20", 29, "quoted"),
+    "empty versions": ('versions: ["2", "1"]', "versions: []", 10, "wanted one first"),
+    "versions without a place": ("x-{version}.tgz", "x.tgz", 5, "both or neither"),
+    "url and apache": ('    versions: ["2"', '    apache: a/b\n    versions: ["2"', 5, "one of the two"),
+    "file url": ("http://127.0.0.1:1/", "file:///", 9, "http"),
+    "coordinate without colon": ('artifact: "g:a"', "artifact: ga", 17, "group:artifact"),
+    "build not pinned": ("build: [y==1]", "build: [y]", 24, "project==version"),
+    "group named like an entry": ("groups: [flinks]", "groups: [jars]", 27, "rename"),
+    "nowhere to go": ("    repository: mirror_maven\n", "", 11, "repository"),
+    "not yaml": ("entries:", "entries: [", None, ""),
+    "tag": ("groups: [misc]", "groups: !!python/object:os.system [misc]", None, ""),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_catalogue_is_refused_with_file_line_and_cure(tmp_path, case):
+    old, new, line, cure = BAD[case]
+    assert old in GOOD
+    with pytest.raises(UsageError) as caught:
+        load(tmp_path, GOOD.replace(old, new))
+    error = caught.value
+    assert error.exit_code == 2
+    assert error.message.startswith(str(tmp_path / "catalogue.yml"))
+    if line is not None:
+        assert error.message.startswith(f"{tmp_path / 'catalogue.yml'}:{line}: "), error.message
+    assert error.cure
+    assert cure in error.message + error.cure
+
+
+def test_a_missing_catalogue_is_a_usage_error(tmp_path):
+    with pytest.raises(UsageError):
+        catalogue.load(tmp_path / "none.yml")
+
+
+def test_an_unknown_group_is_refused_with_the_nearest(tmp_path):
+    with pytest.raises(UsageError) as caught:
+        load(tmp_path, GOOD).select(["kafak"])
+    assert "kafka" in caught.value.cure
+
+
+def test_a_target_is_part_of_what_an_entry_means(tmp_path):
+    before = {entry.name: entry.digest for entry in load(tmp_path, GOOD).entries}
+    after = {entry.name: entry.digest for entry in load(tmp_path, GOOD.replace('"2.36"', '"2.28"')).entries}
+    assert {name for name in before if before[name] != after[name]} == {"wheels", "flink"}
+
+
+@pytest.mark.parametrize("folder", ["mirror", "lab"])
+def test_the_committed_lock_follows_from_the_committed_catalogue(folder):
+    wanted = catalogue.load(ROOT / folder / "catalogue.yml")
+    lock = lockfile.load(ROOT / folder / "catalogue.lock")
+    assert {entry.name: (entry.digest, set(entry.groups)) for entry in wanted.entries} == {
+        name: (entry.digest, set(entry.groups)) for name, entry in lock.entry_table.items()
+    }
+    assert (ROOT / folder / "catalogue.lock").read_text() == lockfile.dumps(
+        lock.entry_table, lock.files, lock.inputs
+    )
+
+
+@pytest.mark.parametrize("line", ["1.20", "2.3"])
+def test_the_lock_holds_what_provisioning_asks_for(line):
+    lock = lockfile.load(ROOT / "mirror" / "catalogue.lock")
+    version = {"1.20": "1.20.5", "2.3": "2.3.0"}[line]
+    assert lock.file(f"flink-{version}.tar.gz").entry == f"flink-{version}"
+    thin = {
+        i.name.rsplit("-", 1)[0] for i in lock.files if i.path.startswith(f"mirror_apps/flink-{line}/lib/")
+    }
+    for name in (
+        "kafka-clients",
+        "flink-avro",
+        "avro",
+        "jackson-core",
+        "jackson-databind",
+        "commons-compress",
+    ):
+        assert name in thin
+    wheels = [item for item in lock.of_entry(f"pyflink-{version}") if item.path.endswith(".whl")]
+    assert any(item.name.startswith(f"apache_flink-{version}-cp311") for item in wheels)
+    assert not any("apache_flink_libraries" in item.name for item in wheels)
