@@ -11,6 +11,8 @@ from provision import tasks as provision_tasks
 from tests import tasks as tests_tasks
 
 ns = Collection()
+ns.add_task(lab_tasks.up)
+ns.add_task(lab_tasks.down)
 ns.add_task(tests_tasks.run_tests)
 ns.add_collection(core_tasks.requirements_ns)
 ns.add_collection(lab_tasks.ns)

@@ -77,8 +77,6 @@ def ensure(lab: Lab, tags: dict[str, str]) -> tuple[str, ...]:
     fresh = [one for one in plan(lab, tags) if alive.get(one.host) != one.recipe]
     with ThreadPoolExecutor(max_workers=len(HOSTS)) as pool:
         list(pool.map(lambda one: _make(lab, one), fresh))
-    if {"edge-1", "manager-1"} & {one.host for one in fresh}:
-        _lay_out_shared(lab)
     return tuple(one.host for one in fresh)
 
 
@@ -162,12 +160,3 @@ def _make(lab: Lab, one: Container) -> None:
 def _systemd(container: str) -> str:
     done = docker("exec", container, "systemctl", "is-system-running", check=False, timeout=30)
     return done.stdout.strip()
-
-
-def _lay_out_shared(lab: Lab) -> None:
-    """Make on the volume that plays HDFS what an HDFS administrator makes: the top, and yarn's own places."""
-    script = (
-        "install -d -m 0755 -o root -g hadoop /pnda /pnda/flink && "
-        "install -d -m 1777 -o yarn -g hadoop /pnda/flink/checkpoints /pnda/flink/savepoints"
-    )
-    execute(lab, "edge-1", "sh", "-ec", script)

@@ -59,7 +59,7 @@ def remote(
     user: str = "root",
     timeout: float = 120,
     check: bool = True,
-    stdin: str | None = None,
+    stdin: str | bytes | None = None,
 ) -> Finished:
     """Run ``command`` (words, quoted here) on ``host`` as ``user`` by ssh."""
     return run(

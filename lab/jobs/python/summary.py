@@ -2,8 +2,9 @@
 
 import argparse
 
-from pyflink.table import DataTypes, EnvironmentSettings, TableEnvironment
-from pyflink.table.udf import udf
+# PyFlink is on the nodes only, not where types are checked.
+from pyflink.table import DataTypes, EnvironmentSettings, TableEnvironment  # type: ignore[import-not-found]
+from pyflink.table.udf import udf  # type: ignore[import-not-found]
 
 EVENTS = """
 CREATE TABLE events (
@@ -15,13 +16,14 @@ CREATE TABLE events (
 )
 """
 SUMMARY = """
-CREATE TABLE summary (src STRING NOT NULL, events BIGINT NOT NULL, bytes BIGINT NOT NULL) WITH (
-  'connector' = 'kafka', 'topic' = '{topic}', 'properties.bootstrap.servers' = '{bootstrap}', 'format' = 'avro'
+CREATE TABLE summary (src STRING NOT NULL, events BIGINT NOT NULL, `bytes` BIGINT NOT NULL) WITH (
+  'connector' = 'kafka', 'topic' = '{topic}', 'properties.bootstrap.servers' = '{bootstrap}',
+  'format' = 'avro'
 )
 """
 
 
-@udf(result_type=DataTypes.BIGINT().not_null())
+@udf(result_type=DataTypes.BIGINT().not_null())  # type: ignore[untyped-decorator]
 def length(payload: bytes) -> int:
     """Return how many bytes ``payload`` has."""
     return len(payload)

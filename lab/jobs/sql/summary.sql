@@ -23,7 +23,7 @@ CREATE TABLE events (
 CREATE TABLE summary (
   src STRING NOT NULL,
   events BIGINT NOT NULL,
-  bytes BIGINT NOT NULL
+  `bytes` BIGINT NOT NULL
 ) WITH (
   'connector' = 'kafka',
   'topic' = '@TO@',
@@ -32,4 +32,4 @@ CREATE TABLE summary (
 );
 
 INSERT INTO summary
-SELECT src, COUNT(*), SUM(CAST(OCTET_LENGTH(rawdata) AS BIGINT)) FROM events GROUP BY src;
+SELECT src, COUNT(*), SUM(CAST(CHAR_LENGTH(DECODE(rawdata, 'ISO-8859-1')) AS BIGINT)) FROM events GROUP BY src;

@@ -1,0 +1,143 @@
+"""``./inv up``: the whole path, from the mirror's bytes to jobs that ran and were verified."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from core import console, locks
+from lab import (
+    graphite,
+    history,
+    job_run,
+    jobs_build,
+    kafka,
+    nodes,
+    session_cluster,
+    verify,
+)
+from lab.flink_rest import FinishedJob
+from lab.model import Lab
+
+if TYPE_CHECKING:
+    from mirror.build import BuildReport
+    from provision.report import ApplyReport
+
+T = TypeVar("T")
+_OWN = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class UpReport:
+    """What ``up`` did: requests and bytes of both mirrors, hosts made anew, changes per host, jobs."""
+
+    requests: int
+    fetched_bytes: int
+    made: tuple[str, ...]
+    changed: dict[str, int]
+    jobs: tuple[FinishedJob, ...]
+    checks: str
+    seconds: float
+
+
+def up(lab: Lab, engine: str, with_jobs: bool = True) -> UpReport:
+    """Bring ``lab`` up with ``engine`` (``ansible`` or ``salt``) and prove that it works.
+
+    Every part is reused where it is there already. Raises the PndaError of the first part that
+    fails; what is there by then stays, so that it can be looked at.
+    """
+    started = time.monotonic()
+    with locks.held(lab.folder / "lab.lock", f"run on the lab {lab.name}"):
+        builds, tags = _prepare(lab, with_jobs)
+        with console.step("containers"):
+            made = nodes.start(lab, tags, engine)
+            kafka.start(lab)
+        applied = provision(lab, engine)
+        with console.step("session cluster, broker and Graphite"):
+            session_cluster.start(lab)
+            kafka.wait(lab)
+            graphite.wait(lab)
+        jobs = _jobs(lab) if with_jobs else ()
+        with console.step("testinfra"):
+            checks = verify.verify(lab)
+            console.say(f"   {checks}")
+    return UpReport(
+        requests=sum(build.requests for build in builds),
+        fetched_bytes=sum(build.fetched_bytes for build in builds),
+        made=made,
+        changed={host: result.changed for host, result in applied.hosts.items()},
+        jobs=jobs,
+        checks=checks,
+        seconds=time.monotonic() - started,
+    )
+
+
+def provision(lab: Lab, engine: str) -> ApplyReport:
+    """Provision the hosts of ``lab`` with ``engine``, and write their facts and preview."""
+    from mirror import lockfile
+    from provision import cluster as clusters
+    from provision import facts, preview
+    from provision.apply import ApplyRequest, apply
+
+    lock = lab.checkout / "mirror" / "catalogue.lock"
+    described = clusters.load(lab.cluster_file)
+    preview.write(described.build, facts.resolve(described, lockfile.load(lock)))
+    with console.step(f"provisioning by {engine}"):
+        report = apply(ApplyRequest(lab.cluster_file, lock, engine))
+        for host, result in report.hosts.items():
+            console.say(f"   {host}: {result.changed} changed")
+    return report
+
+
+def _prepare(lab: Lab, with_jobs: bool) -> tuple[list[BuildReport], dict[str, str]]:
+    """Build both mirrors, the images and the jobs' jar at the same time: they wait for different things."""
+    with console.step("mirror, images and jobs"), ThreadPoolExecutor(max_workers=4) as pool:
+        tags = pool.submit(_timed, "images", lambda: nodes.build_images(lab))
+        served = pool.submit(_timed, "mirror", lambda: _mirror(lab))
+        own = pool.submit(_timed, "the lab's own mirror", lambda: _own_mirror(lab))
+        jar = pool.submit(_timed, "jobs", jobs_build.jar) if with_jobs else None
+        if jar is not None:
+            jar.result()
+        return [served.result(), own.result()], tags.result()
+
+
+def _timed(what: str, work: Callable[[], T]) -> T:
+    started = time.monotonic()
+    result = work()
+    console.say(f"   {what}: ready after {time.monotonic() - started:.1f} s")
+    return result
+
+
+def _mirror(lab: Lab) -> BuildReport:
+    from mirror.build import BuildRequest, build
+    from provision import cluster as clusters
+    from provision import lines
+
+    # The lab's own copy of the cluster file may not be written yet; what it wants is the same.
+    versions = clusters.load(lab.checkout / "clusters" / "lab.yml").versions
+    groups = tuple(f"flink-{lines.name_of(version)}" for version in versions)
+    catalogue = lab.checkout / "mirror" / "catalogue.yml"
+    return build(
+        BuildRequest(catalogue, catalogue.with_suffix(".lock"), lab.mirror_root, groups, keep_published=True)
+    )
+
+
+def _own_mirror(lab: Lab) -> BuildReport:
+    from mirror.build import BuildRequest, build
+
+    return build(BuildRequest(_OWN / "catalogue.yml", _OWN / "catalogue.lock", lab.own_mirror_root))
+
+
+def _jobs(lab: Lab) -> tuple[FinishedJob, ...]:
+    since = time.time()
+    jobs = job_run.all_jobs(job_run.new(lab))
+    with console.step("jobs in the history server"):
+        history.wait_for(lab, jobs)
+    longest = max(jobs, key=lambda job: job.seconds)
+    with console.step(f"metrics of {longest.name} in Graphite"):
+        console.say(f"   {graphite.application_counter(lab, longest.name, since)}")
+    return jobs
