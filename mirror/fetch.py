@@ -223,7 +223,7 @@ class Fetcher:
                     self._judge(answer, url)
                     yield answer
                     return
-                target = urljoin(url, answer.headers.get("Location", ""))
+                target = _target(url, answer.headers.get("Location", ""))
             before, after = urlsplit(url), urlsplit(target)
             if after.scheme not in ("http", "https") or (before.scheme, after.scheme) == ("https", "http"):
                 raise UpstreamError(
@@ -312,6 +312,13 @@ def _reason(error: BaseException) -> str:
     if isinstance(seen, OSError) and seen.strerror:
         return seen.strerror
     return f"{type(seen).__name__}"
+
+
+def _target(url: str, header: str) -> str:
+    try:
+        return urljoin(url, header)
+    except ValueError as error:
+        raise UpstreamError(f"{redact(url)}: redirects to nonsense", "name the final address") from error
 
 
 def _retry_after(value: str) -> float | None:

@@ -126,9 +126,8 @@ def parse_html(text: str, page: Location) -> list[IndexFile]:
     reader.feed(text)
     files = []
     for attributes in reader.links:
-        url = urljoin(page.url, attributes.get("href", ""))
         try:
-            parts = urlsplit(url)
+            parts = urlsplit(urljoin(page.url, attributes.get("href", "")))
         except ValueError:
             continue
         filename = parts.path.rsplit("/", 1)[-1]

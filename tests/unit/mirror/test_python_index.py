@@ -1,0 +1,176 @@
+import contextlib
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.errors import UpstreamError, UsageError
+from mirror.catalogue import Target
+from mirror.locations import Location, redact
+from mirror.python_index import parse_html, parse_json, parse_settings
+from mirror.resolve_files import runs_on
+from mirror.resolve_python import find_sdist, licence_of, parse_report, platforms
+
+PAGE = Location("https://me:secret@index.example/simple/dill/")
+TARGET = Target("here", "3.11", "x86_64", "2.36")
+TOLD = {
+    "index_url": "https://index.example/simple/", "extra_index_urls": [], "no_index": False, "cert": None,
+    "client_cert": None, "proxy": "", "trusted_hosts": [],
+}  # fmt: skip
+
+
+def test_json_page():
+    row = {
+        "filename": "dill-0.3.tar.gz",
+        "url": "../../p/dill-0.3.tar.gz",
+        "hashes": {"sha256": "A" * 64},
+        "size": 5,
+    }
+    (item,) = parse_json(json.dumps({"files": [row]}), PAGE)
+    assert item.location.url == "https://me:secret@index.example/p/dill-0.3.tar.gz"
+    assert (item.sha256, item.size, item.yanked) == ("a" * 64, 5, False)
+    assert "secret" not in repr(item)
+
+
+def test_html_page():
+    text = (
+        '<html><a href="../../p/dill-0.3.tar.gz#sha256='
+        + "b" * 64
+        + '" data-requires-python="&gt;=3.7">x</a>'
+        '<a href="http://[broken">y</a><a href="javascript:alert(1)">z</a><a>w</a></html>'
+    )
+    (item,) = parse_html(text, PAGE)
+    assert item.filename == "dill-0.3.tar.gz"
+    assert item.sha256 == "b" * 64
+    assert item.requires_python == ">=3.7"
+    assert "#" not in item.location.url
+
+
+@given(st.text(max_size=200))
+def test_any_html_is_read_without_a_crash(text):
+    parse_html(text, PAGE)
+
+
+@given(
+    st.recursive(st.none() | st.integers() | st.text(), lambda t: st.lists(t) | st.dictionaries(st.text(), t))
+)
+def test_any_json_gives_files_or_an_upstream_error(value):
+    for document in (value, {"files": value}):
+        with contextlib.suppress(UpstreamError):
+            parse_json(json.dumps(document), PAGE)
+
+
+def test_what_is_no_index_page_is_said_without_secrets():
+    with pytest.raises(UpstreamError) as caught:
+        parse_json("{}", PAGE)
+    assert "index.example" in caught.value.message
+    assert "secret" not in str(caught.value)
+
+
+def test_pips_settings_become_locations():
+    told = {
+        **TOLD,
+        "extra_index_urls": ["https://second.example/simple"],
+        "proxy": "http://p:1",
+        "cert": "/ca.pem",
+    }
+    first, second = parse_settings(told).indexes
+    assert first.url == "https://index.example/simple"
+    assert second.proxies == {"http": "http://p:1", "https": "http://p:1"}
+    assert first.verify == "/ca.pem"
+
+
+def test_a_trusted_host_is_not_verified_and_others_are():
+    told = {
+        **TOLD,
+        "extra_index_urls": ["https://second.example/simple"],
+        "trusted_hosts": ["second.example:443"],
+    }
+    first, second = parse_settings(told).indexes
+    assert first.verify is None
+    assert second.verify is False
+
+
+@pytest.mark.parametrize("change", [{"no_index": True}, {"index_url": ""}])
+def test_no_index_is_a_usage_error(change):
+    with pytest.raises(UsageError):
+        parse_settings({**TOLD, **change})
+
+
+def test_platform_tags_of_a_target():
+    tags = platforms(TARGET)
+    assert tags[0] == "manylinux_2_36_x86_64"
+    assert "manylinux2014_x86_64" in tags
+    assert "manylinux1_x86_64" in tags
+    assert "manylinux_2_37_x86_64" not in tags
+    assert platforms(Target("arm", "3.11", "aarch64", "2.28"))[-2:] == (
+        "manylinux2014_aarch64",
+        "linux_aarch64",
+    )
+
+
+@pytest.mark.parametrize(
+    ("filename", "answer"),
+    [
+        ("x-1-cp311-cp311-manylinux2014_x86_64.whl", True),
+        ("x-1-py3-none-any.whl", True),
+        ("x-1-cp312-cp312-manylinux2014_x86_64.whl", False),
+        ("x-1-cp311-cp311-manylinux_2_40_x86_64.whl", False),
+        ("x-1-cp311-cp311-macosx_11_0_arm64.whl", False),
+        ("x-1.tar.gz", False),
+    ],
+)
+def test_which_wheels_run_on_a_target(filename, answer):
+    assert runs_on(filename, TARGET) is answer
+
+
+def test_the_source_archive_is_found_by_version():
+    names = [
+        "hdfs-2.7.3.zip",
+        "hdfs-2.7.2.tar.gz",
+        "hdfs-2.7.3.tar.gz",
+        "nonsense",
+        "hdfs-2.7.3-py3-none-any.whl",
+    ]
+    rows = [{"filename": name, "url": name, "hashes": {}} for name in names]
+    files = parse_json(json.dumps({"files": rows}), PAGE)
+    assert find_sdist(files, "2.7.3").filename == "hdfs-2.7.3.tar.gz"
+    assert find_sdist(files, "9") is None
+
+
+def test_pips_report():
+    report = {
+        "install": [
+            {
+                "download_info": {
+                    "url": "https://x.example/a/ruamel_yaml-1%2Blocal-py3-none-any.whl#sha256=0"
+                },
+                "metadata": {"name": "ruamel.yaml", "version": "1+local", "license": "MIT\nlong text"},
+            }
+        ]
+    }
+    (item,) = parse_report(json.dumps(report))
+    assert item.project == "ruamel-yaml"
+    assert item.filename == "ruamel_yaml-1+local-py3-none-any.whl"
+    assert item.licence == "MIT"
+
+
+def test_licences_by_how_exactly_they_are_stated():
+    classifiers = ["License :: OSI Approved", "License :: OSI Approved :: BSD License", "Topic :: X"]
+    assert licence_of({"license_expression": "MIT", "classifier": classifiers}) == "MIT"
+    assert licence_of({"license": "whatever", "classifier": classifiers}) == "BSD License"
+    assert licence_of({}) == ""
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://me:secret@host.example:8443/a?token=1#x", "https://host.example:8443/a"),
+        ("http://[::1]:80/x", "http://[::1]:80/x"),
+        ("http://[broken", "an address that cannot be read"),
+        ("http://host:notaport/", "an address that cannot be read"),
+    ],
+)
+def test_addresses_are_shown_without_secrets(url, shown):
+    assert redact(url) == shown
