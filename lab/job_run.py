@@ -123,7 +123,7 @@ def copy(run: Run) -> FinishedJob:
 
 def python(run: Run) -> FinishedJob:
     """Run the PyFlink job."""
-    options = ("--from", run.topic("copied"), "--to", run.topic("python"))
+    options = ("--input", run.topic("copied"), "--output", run.topic("python"))
     return _flink_run(run, "lab-python", "-py", f"{FOLDER}/summary.py", *options)
 
 

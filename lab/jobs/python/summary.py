@@ -33,14 +33,15 @@ def main() -> None:
     """Run the job to its end on the cluster that ``flink run`` names."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--bootstrap", required=True)
-    parser.add_argument("--from", dest="source", required=True)
-    parser.add_argument("--to", required=True)
+    # Not --from and --to: `flink run` would take the first for an abbreviation of --fromSavepoint.
+    parser.add_argument("--input", required=True)
+    parser.add_argument("--output", required=True)
     args = parser.parse_args()
     tables = TableEnvironment.create(EnvironmentSettings.in_batch_mode())
     tables.get_config().set("pipeline.name", "lab-python").set("parallelism.default", "1")
     tables.create_temporary_function("payload_length", length)
-    tables.execute_sql(EVENTS.format(topic=args.source, bootstrap=args.bootstrap))
-    tables.execute_sql(SUMMARY.format(topic=args.to, bootstrap=args.bootstrap))
+    tables.execute_sql(EVENTS.format(topic=args.input, bootstrap=args.bootstrap))
+    tables.execute_sql(SUMMARY.format(topic=args.output, bootstrap=args.bootstrap))
     tables.execute_sql(
         "INSERT INTO summary SELECT src, COUNT(*), SUM(payload_length(rawdata)) FROM events GROUP BY src"
     )
