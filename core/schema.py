@@ -32,8 +32,9 @@ def check(document: Document, schema: dict[str, Any]) -> None:
     """Raise UsageError for the first (by line) breach of ``schema``, naming file, line and cure."""
     errors = list(Draft202012Validator(schema).iter_errors(document.data))
     if errors:
-        faults = sorted((_fault(document, error) for error in errors), key=lambda pair: pair[0])
-        raise faults[0][1]
+        # A misspelt key is also a missing one: the first says more.
+        faults = [(error.validator == "required", *_fault(document, error)) for error in errors]
+        raise min(faults, key=lambda fault: fault[:2])[2]
 
 
 def _fault(document: Document, error: ValidationError) -> tuple[int, UsageError]:

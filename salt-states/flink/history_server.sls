@@ -15,10 +15,15 @@ flink-history_server-stale:
     - name: {{ stale }}
     - onlyif: {{ stale }}
 
+# A state of its own: where service.running enables a service, Salt takes that for its change and
+# leaves out the restart that `watch` asks for.
+flink-history_server-enabled:
+  service.enabled:
+    - name: flink-history-server
+
 flink-history_server-service:
   service.running:
     - name: flink-history-server
-    - enable: true
     - watch:
       - cmd: flink-history_server-stale
 {%- for path in read_by_it %}

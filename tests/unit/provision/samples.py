@@ -1,0 +1,75 @@
+"""A small lock and cluster files for the tests of this room."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from mirror.lockfile import Lock, LockedEntry, LockedFile, save
+
+VERSIONS = {"1.20.5": "1.20", "2.3.0": "2.3"}
+
+CLUSTER = """\
+format: 1
+name: sample
+flavor: pico
+connection:
+  ssh_config: build/sample/ssh_config
+mirror:
+  base_uri: http://mirror-1
+hosts:
+  edge-1: {roles: [EDGE]}
+  edge-2: {roles: [EDGE]}
+  manager-1: {roles: [FLINK]}
+  manager-2: {roles: [FLINK, GRAPHITE]}
+  both-1: {roles: [EDGE, FLINK]}
+  kafka-1: {roles: [KAFKA]}
+flink:
+  versions: [1.20.5, 2.3.0]
+  default: 1.20.5
+  storage: file:///pnda/flink
+  history_server:
+    configuration:
+      historyserver.archive.retained-jobs: 7
+  metrics: {interval_seconds: 10}
+  configuration:
+    taskmanager.numberOfTaskSlots: 4
+"""
+
+
+def lock(path: Path, versions: tuple[str, ...] = tuple(VERSIONS), python: bool = True) -> Lock:
+    """Write a lock with made-up digests for ``versions`` to ``path`` and return it."""
+    entries: dict[str, LockedEntry] = {}
+    files: dict[str, LockedFile] = {}
+
+    def add(name: str, entry: str) -> None:
+        raw = name.encode()
+        digests = hashlib.sha256(raw).hexdigest(), hashlib.sha512(raw).hexdigest()
+        old = files[name].entries if name in files else ()
+        files[name] = LockedFile(name, 1000, *digests, (*old, entry), {"kind": "file"})
+
+    for version in versions:
+        line = VERSIONS[version]
+        kinds = [f"flink-{version}", f"kafka-avro-{line}", f"flink-sql-{line}"]
+        for entry in [*kinds, *([f"pyflink-{version}"] if python else [])]:
+            entries[entry] = LockedEntry((f"flink-{line}",), "0" * 64)
+        add(f"flink-{version}.tar.gz", f"flink-{version}")
+        for jar in ("flink-connector-kafka-3.4.0.jar", "kafka-clients-3.4.0.jar", "avro-1.11.4.jar"):
+            add(f"mirror_apps/flink-{line}/lib/{jar}", f"kafka-avro-{line}")
+        add(f"mirror_apps/flink-{line}/opt/flink-sql-avro-{version}.jar", f"flink-sql-{line}")
+        add(f"mirror_maven/org/example/{line}/some.pom", f"kafka-avro-{line}")
+        if python:
+            wheel = f"apache_flink-{version}-cp311-cp311-manylinux2014_x86_64.whl"
+            add(f"mirror_python/packages/{wheel}", f"pyflink-{version}")
+            add("mirror_python/packages/py4j-0.10.9.7-py2.py3-none-any.whl", f"pyflink-{version}")
+    return save(path, entries, list(files.values()), [])
+
+
+def cluster_file(path: Path, *changes: tuple[str, str]) -> Path:
+    """Write the sample cluster file with ``changes`` (old text, new text) to ``path`` and return it."""
+    text = CLUSTER
+    for old, new in changes:
+        assert old in text, f"the sample has no {old!r}"
+        text = text.replace(old, new, 1)
+    path.write_text(text)
+    return path
