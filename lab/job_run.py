@@ -141,7 +141,7 @@ def sql(run: Run, script: str = "summary.sql") -> FinishedJob:
         cause = flink_rest.root_cause(base, jobs[0]["jid"]) if jobs else ""
         job = f" ({jobs[0]['jid']})" if jobs else ""
         raise WorldError(
-            f"the job lab-sql{job} failed\n  why: {cause or _sql_error(text)}",
+            f"the job lab-sql{job} failed\n  why: {cause or sql_error(text)}",
             f"see {FOLDER}/{script} on edge-1 and the client's log there",
         )
     if not jobs:
@@ -185,7 +185,7 @@ def _java(run: Run, program: str, *options: str) -> str:
     return done.stdout.strip().splitlines()[-1] if done.stdout.strip() else ""
 
 
-def _sql_error(text: str) -> str:
+def sql_error(text: str) -> str:
     """Return what follows the SQL client's first [ERROR] line: the exception that it shows."""
     lines = [line.strip() for line in text[text.find("[ERROR]") :].splitlines() if line.strip()]
     return " ".join(lines[:3])

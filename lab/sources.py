@@ -12,6 +12,7 @@ from core.errors import UsageError
 from core.process import run
 
 SUITE = "bookworm"
+_FIELDS = {"arch": "Architectures", "lang": "Languages"}  # what sources.list(5) calls otherwise in deb822
 _SUITES = {SUITE, f"{SUITE}-updates", f"{SUITE}-security", f"{SUITE}/updates"}
 _OPTIONS = (
     "Acquire::http",
@@ -89,7 +90,7 @@ def _one_line(line: str) -> str:
             return ""
         inner = " ".join(rest[: end + 1]).strip("[] ").split()
         extra = [
-            f"{key.title()}: {value.replace(',', ' ')}"
+            f"{_FIELDS.get(key, key.title())}: {value.replace(',', ' ')}"
             for key, _, value in (word.partition("=") for word in inner)
         ]
         rest = rest[end + 1 :]
