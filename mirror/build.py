@@ -78,12 +78,12 @@ def build(request: BuildRequest) -> BuildReport:
         releases.sweep()
         present = _present(releases, request.verify)
         job = _job(request, checked, present)
-        if present and not request.verify and _is_this(present, job):
+        if present and not request.verify and _is_this(present, job, store):
             folder, record = present
             return BuildReport(folder, record.serial, job.digest, record.files, 0, 0, published=False)
         _set_damaged_aside(store, job)
         fetched_bytes, requests = _bring_in(store, job)
-        if present and _is_this(present, job):
+        if present and _is_this(present, job, store):
             folder, record = present
             return BuildReport(
                 folder, record.serial, job.digest, record.files, fetched_bytes, requests, published=False
@@ -105,7 +105,7 @@ def plan(request: BuildRequest) -> BuildPlan:
     present = _present(releases, request.verify)
     job = _job(request, checked, present)
     missing = [item for item in job.files if not _in_store(store, item)]
-    return BuildPlan(tuple(missing), not (present and _is_this(present, job)), len(job.found))
+    return BuildPlan(tuple(missing), not (present and _is_this(present, job, store)), len(job.found))
 
 
 def _load(request: BuildRequest) -> Lock:
@@ -149,9 +149,9 @@ def _job(request: BuildRequest, lock: Lock, present: tuple[Path, Record] | None)
     return _Job(lock, names, lock.files_of(names), found, root_digest(found))
 
 
-def _is_this(present: tuple[Path, Record], job: _Job) -> bool:
+def _is_this(present: tuple[Path, Record], job: _Job, store: Store) -> bool:
     folder, record = present
-    return record.root_digest == job.digest and untouched(folder, job.found)
+    return record.root_digest == job.digest and untouched(folder, job.found, store)
 
 
 def _in_store(store: Store, item: LockedFile) -> bool:

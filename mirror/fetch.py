@@ -148,8 +148,11 @@ class Fetcher:
             return self._patiently(location, once)
         except _AbsentError:
             return None
-        except UnicodeDecodeError as error:
-            raise UpstreamError(f"{location}: the answer is not text", "look at it with a browser") from error
+        except (UnicodeDecodeError, _WrongBytesError) as error:
+            reason = "not text" if isinstance(error, UnicodeDecodeError) else str(error)
+            raise UpstreamError(
+                f"{location}: not the short text expected there: {reason}", "look at it with a browser"
+            ) from error
 
     def exists(self, location: Location) -> bool:
         """Tell whether ``location`` answers 200 (by HEAD). Raises UpstreamError when nobody answers."""
@@ -187,8 +190,11 @@ class Fetcher:
     def _download_once(self, wanted: Wanted, location: Location) -> Fetched:
         temporary: Path | None = None
         hasher = Hasher(wanted.digests)
+        hint = ""
         try:
             with writing(self._folder), self._answer(location, {}) as answer:
+                if "html" in answer.headers.get("Content-Type", ""):
+                    hint = " (the answer is a web page: a login page or a proxy?)"
                 handle, name = tempfile.mkstemp(dir=self._folder, prefix="fetch-")
                 temporary = Path(name)
                 limit = wanted.limit if wanted.size is None else wanted.size
@@ -199,14 +205,14 @@ class Fetcher:
                         self.progress(len(chunk))
                         with self._lock:
                             self.fetched_bytes += len(chunk)
-                kind = answer.headers.get("Content-Type", "")
             found = hasher.result()
             faults = disagreements(found, wanted.digests, wanted.size)
             if faults:
-                page = " (the answer is a web page: a login page or a proxy?)" if "html" in kind else ""
-                raise _WrongBytesError("; ".join(faults) + page)
+                raise _WrongBytesError("; ".join(faults))
             fetched, temporary = Fetched(temporary, found), None
             return fetched
+        except _WrongBytesError as error:
+            raise _WrongBytesError(f"{error}{hint}") from error
         finally:
             if temporary is not None:
                 temporary.unlink(missing_ok=True)

@@ -131,6 +131,10 @@ class Releases:
         return max([0, self._current_serial() or 0, *taken]) + 1
 
 
-def untouched(folder: Path, found: Mapping[str, Content]) -> bool:
-    """Tell by names, sizes and dates whether the release in ``folder`` is exactly ``found``."""
-    return all(seems_whole(folder / path, item.sha256, item.size) for path, item in found.items())
+def untouched(folder: Path, found: Mapping[str, Content], store: Store) -> bool:
+    """Tell by sizes, dates and links whether ``folder`` holds ``found``, each linked to its blob."""
+    return all(_is_link(folder / path, store.path(item.sha256), item) for path, item in found.items())
+
+
+def _is_link(path: Path, blob: Path, item: Content) -> bool:
+    return seems_whole(path, item.sha256, item.size) and blob.exists() and path.samefile(blob)

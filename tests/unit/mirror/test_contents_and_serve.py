@@ -72,7 +72,7 @@ def served(tmp_path):
     (release / "out").symlink_to(tmp_path / "root" / "secret.txt")
     (tmp_path / "root" / "current").symlink_to("releases/1")
     server = make_server(tmp_path / "root", "127.0.0.1", 0)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
 
     def ask(path, method="GET", **headers):

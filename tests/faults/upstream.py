@@ -1,0 +1,171 @@
+"""A loopback web server that answers as told: rightly, wrongly, slowly, or not at all."""
+
+from __future__ import annotations
+
+import gzip
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+Answer = Callable[["Handler"], None]
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    timeout = 20
+
+    def do_GET(self):
+        self._act()
+
+    def do_HEAD(self):
+        self._act()
+
+    def log_message(self, format, *args):
+        pass
+
+    def _act(self):
+        upstream = self.server.upstream
+        path = self.path.split("?")[0]
+        with upstream.lock:
+            upstream.asked.append((self.command, path, dict(self.headers)))
+            answers = upstream.answers.get(path, [])
+            answer = (answers.pop(0) if len(answers) > 1 else answers[0]) if answers else status(404)
+        answer(self)
+
+    def give(self, code, body=b"", headers=None, length=None):
+        self.send_response(code)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body) if length is None else length))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+            self.wfile.flush()
+
+
+class Upstream:
+    """``set(path, *answers)``: each request takes the next answer; the last one stays."""
+
+    def __init__(self, context=None):
+        self.answers, self.asked, self.lock = {}, [], threading.Lock()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self._server.upstream = self
+        scheme = "http"
+        if context is not None:
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+            scheme = "https"
+        self.port = self._server.server_address[1]
+        self.base = f"{scheme}://127.0.0.1:{self.port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+        self._thread.start()
+
+    def set(self, path, *answers):
+        self.answers[path] = [file(item) if isinstance(item, bytes) else item for item in answers]
+        return f"{self.base}{path}"
+
+    def count(self, path=None, method="GET"):
+        return sum(1 for verb, asked, _ in self.asked if verb == method and path in (None, asked))
+
+    def close(self):
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(10)
+
+
+def file(body, headers=None):
+    return lambda handler: handler.give(200, body, headers)
+
+
+def status(code, headers=None, body=b""):
+    return lambda handler: handler.give(code, body, headers)
+
+
+def redirect(target, code=302):
+    return status(code, {"Location": target})
+
+
+def page():
+    return file(b"<!DOCTYPE html><html>Please log in</html>", {"Content-Type": "text/html"})
+
+
+def encoded(body):
+    """The bytes of a .tgz sent with the header that makes many clients unpack it."""
+    return file(body, {"Content-Encoding": "gzip"})
+
+
+def tgz(data):
+    return gzip.compress(data, mtime=0)
+
+
+def truncated(body):
+    def answer(handler):
+        handler.give(200, body[: len(body) // 2], length=len(body))
+        handler.close_connection = True
+
+    return answer
+
+
+def reset(body):
+    """Half of the body, then a TCP reset instead of an end."""
+
+    def answer(handler):
+        handler.give(200, body[: len(body) // 2], length=len(body))
+        handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        handler.close_connection = True
+        handler.connection.close()
+
+    return answer
+
+
+def without_length(body):
+    def answer(handler):
+        handler.send_response(200)
+        handler.send_header("Connection", "close")
+        handler.end_headers()
+        if handler.command != "HEAD":
+            handler.wfile.write(body)
+        handler.close_connection = True
+
+    return answer
+
+
+def chunked(body, size=1000):
+    def answer(handler):
+        handler.send_response(200)
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        for start in range(0, len(body), size):
+            part = body[start : start + size]
+            handler.wfile.write(f"{len(part):x}\r\n".encode() + part + b"\r\n")
+        handler.wfile.write(b"0\r\n\r\n")
+
+    return answer
+
+
+def slowly(body, seconds, parts=20, before=lambda part: None):
+    """The body in ``parts`` over ``seconds``; ``before(part)`` is called before each."""
+
+    def answer(handler):
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        if handler.command == "HEAD":
+            return
+        step = max(1, len(body) // parts)
+        for number, start in enumerate(range(0, len(body), step)):
+            before(number)
+            handler.wfile.write(body[start : start + step])
+            handler.wfile.flush()
+            time.sleep(seconds / parts)
+
+    return answer
+
+
+def flipped(body):
+    """The body with one bit changed in the middle."""
+    middle = len(body) // 2
+    return body[:middle] + bytes([body[middle] ^ 1]) + body[middle + 1 :]
