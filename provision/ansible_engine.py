@@ -34,19 +34,20 @@ def roll_out(cluster: Cluster, facts: Mapping[str, Facts], check: bool) -> dict[
     }
     done = run(words, timeout=_SECONDS, cwd=folder, env=environment, check=False, what="ansible-playbook")
     (folder / "playbook.log").write_text(done.stdout + done.stderr)
-    results = _results(summary, facts)
-    if done.code != 0 and not any(result.failed for result in results.values()):
-        first = next(iter(results))
+    found = results(summary, facts)
+    if done.code != 0 and not any(result.failed for result in found.values()):
+        # Not a task's failure: a broken role or inventory, which is no single host's fault.
         reason = f"ansible-playbook ended with {done.code}:\n{done.tail()}"
-        results[first] = HostResult(results[first].changed, results[first].changes, reason)
-    return results
+        found = {host: HostResult(result.changed, result.changes, reason) for host, result in found.items()}
+    return found
 
 
 def _path() -> str:
     return f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
 
 
-def _results(summary: Path, facts: Mapping[str, Facts]) -> dict[str, HostResult]:
+def results(summary: Path, facts: Mapping[str, Facts]) -> dict[str, HostResult]:
+    """Return what the events in the file ``summary`` (callback/summary.py) say about each host."""
     changes: dict[str, list[str]] = {host: [] for host in facts}
     failed: dict[str, str] = {}
     for line in summary.read_text(encoding="utf-8").splitlines() if summary.exists() else ():
@@ -57,6 +58,4 @@ def _results(summary: Path, facts: Mapping[str, Facts]) -> dict[str, HostResult]
             changes[event["host"]].append(text)
         else:
             failed.setdefault(event["host"], text)
-    return {
-        host: HostResult(len(found), tuple(found), failed.get(host, "")) for host, found in changes.items()
-    }
+    return {host: HostResult(len(made), tuple(made), failed.get(host, "")) for host, made in changes.items()}

@@ -34,7 +34,8 @@ def _host(cluster: Cluster, host: Host, facts: Facts, check: bool) -> HostResult
     folder = pillar.write(cluster, host, facts)
     node = pillar.NODE
     script = (
-        f"set -eu; mkdir -p {node}; chmod 700 {node}; rm -rf {node}/states {node}/pillar; tar -xf - -C {node}; "
+        f"set -eu; mkdir -p {node}; chmod 700 {node}; rm -rf {node}/states {node}/pillar; "
+        f"tar -xf - -C {node}; "
         f"test -x {cluster.salt_python} || {{ echo 'the node has no {cluster.salt_python}' >&2; exit 77; }}; "
         f'exec {cluster.salt_python} -c "{_SALT_CALL}" --local -c {node} --retcode-passthrough '
         f"--out=json --log-level=error state.apply flink{' test=True' if check else ''}"

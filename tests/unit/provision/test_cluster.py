@@ -15,7 +15,7 @@ def line_of(text: str, key: str) -> int:
     return next(number for number, line in enumerate(text.splitlines(), 1) if key in line)
 
 
-# (what is replaced, by what, the text on the line that the error must name, words of the message, words of the cure)
+# What is replaced, by what, the text on the line that the error must name, words of message and cure.
 BAD = [
     ("format: 1", "format: 2", "format: 2", "newer than this program", "newer release"),
     ("format: 1", "format: one", "format: one", "not a number", "format: 1"),

@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from mirror.lockfile import Lock
+from provision import cluster as clusters
+from provision import facts as fact_module
+from provision import lines, manifest, releases
+from provision.cluster import ROOT, Cluster
+from provision.facts import Facts
+from tests.unit.provision import samples
+
+
+def leaves(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return [leaf for key, item in value.items() for leaf in [key, *leaves(item)]]
+    if isinstance(value, list):
+        return [leaf for item in value for leaf in leaves(item)]
+    return [value]
+
+
+def test_facts_are_flat_complete_and_plain(facts: dict[str, Facts]) -> None:
+    keys = {frozenset(its) for its in facts.values()}
+    assert len(keys) == 1, "every host has the same facts"
+    for its in facts.values():
+        assert all(re.fullmatch(r"flink_[a-z_]+", key) for key in its)
+        assert json.loads(json.dumps(its)) == its
+        for leaf in leaves(its):
+            assert leaf is not None
+            assert not re.search(r"{[{%#]|[}%#]}", str(leaf)), leaf
+
+
+def test_roles_decide_components(facts: dict[str, Facts]) -> None:
+    found = {host: its["flink_components"] for host, its in facts.items()}
+    assert found == {
+        "edge-1": ["client"],
+        "edge-2": ["client"],
+        "manager-1": ["history_server"],
+        "manager-2": ["history_server"],
+        "both-1": ["client", "history_server"],
+        "kafka-1": [],
+    }
+    assert {its["flink_history_host"] for its in facts.values()} == {"manager-1"}
+
+
+def test_a_host_without_components_gets_nothing(facts: dict[str, Facts]) -> None:
+    its = facts["kafka-1"]
+    for key in ("flink_releases", "flink_directories", "flink_files", "flink_links"):
+        assert its[key] == []
+
+
+def test_digests_come_from_the_lock(facts: dict[str, Facts], lock: Lock) -> None:
+    first, second = facts["edge-1"]["flink_releases"]
+    for release, line in ((first, "1.20"), (second, "2.3")):
+        archive = lock.file(f"flink-{release['version']}.tar.gz")
+        assert release["archive"] == {
+            "path": archive.path,
+            "size": archive.size,
+            "sha256": archive.sha256,
+            "sha512": archive.sha512,
+        }
+        thin = {item.path: item.sha256 for item in lock.files if f"/flink-{line}/" in item.path}
+        assert {jar["path"]: jar["sha256"] for jar in release["jars"]} == thin
+        assert [jar["directory"] for jar in release["jars"]] == ["lib", "lib", "lib", "opt"]
+        wheels = {item.name: item.sha256 for item in lock.of_entry(f"pyflink-{release['version']}")}
+        assert {wheel["file"]: wheel["sha256"] for wheel in release["python"]["wheels"]} == wheels
+    assert {its["flink_lock_digest"] for its in facts.values()} == {lock.digest}
+
+
+def test_the_history_server_alone_has_neither_jars_nor_python(facts: dict[str, Facts]) -> None:
+    (release,) = facts["manager-1"]["flink_releases"]
+    assert release["version"] == "2.3.0"
+    assert release["jars"] == []
+    assert release["python"]["wheels"] == []
+    assert release["configuration"] == {}
+    assert release["configuration_link"] == "/etc/flink-history/2.3.0"
+
+
+@pytest.mark.parametrize("changed", ["flink-1.20.5.tar.gz", "mirror_apps/flink-1.20/lib/avro-1.11.4.jar"])
+def test_a_release_digest_covers_archive_and_jars(cluster: Cluster, lock: Lock, changed: str) -> None:
+    import dataclasses
+
+    files = tuple(
+        dataclasses.replace(item, sha256="0" * 64, sha512="0" * 128) if item.path == changed else item
+        for item in lock.files
+    )
+    other = dataclasses.replace(lock, files=files)
+    before, after = (releases.release(cluster, which, "1.20.5", client=True) for which in (lock, other))
+    assert before["digest"] != after["digest"]
+    assert before["python"] == after["python"]
+
+
+def test_both_parsers_files(facts: dict[str, Facts]) -> None:
+    files = {entry["destination"] for entry in facts["both-1"]["flink_files"]}
+    assert "/etc/flink/1.20.5/flink-conf.yaml" in files
+    assert "/etc/flink/1.20.5/config.yaml" not in files
+    assert "/etc/flink/2.3.0/config.yaml" in files
+    assert "/etc/flink/2.3.0/flink-conf.yaml" not in files
+    assert "/etc/flink-history/2.3.0/config.yaml" in files
+
+
+def test_the_default_link_flips_last(facts: dict[str, Facts]) -> None:
+    client = [link for link in facts["both-1"]["flink_links"] if link["component"] == "client"]
+    assert client[-1]["destination"] == "/opt/pnda/flink"
+    assert client[-1]["target"] == "/opt/pnda/flink-1.20.5"
+
+
+def test_only_the_first_history_server_owns_the_storage(facts: dict[str, Facts]) -> None:
+    owners = [
+        host
+        for host, its in facts.items()
+        if any(entry["destination"] == "/pnda/flink/completed-jobs" for entry in its["flink_directories"])
+    ]
+    assert owners == ["manager-1"]
+    entry = next(
+        entry
+        for entry in facts["manager-1"]["flink_directories"]
+        if entry["destination"] == "/pnda/flink/completed-jobs"
+    )
+    assert (entry["owner"], entry["group"], entry["mode"]) == ("flink", "hadoop", "1777")
+
+
+def test_everything_that_the_server_reads_restarts_it(facts: dict[str, Facts]) -> None:
+    for entry in facts["both-1"]["flink_files"]:
+        read = entry["component"] == "history_server" and entry["kind"] == "template"
+        assert entry["notify"] == ("history_server" if read else ""), entry
+
+
+def test_every_directory_comes_after_its_parent(facts: dict[str, Facts]) -> None:
+    known = {"/", "/etc", "/usr/lib", "/var/lib", "/var/log", "/opt", "/pnda"}
+    for order in (["install", "client", "history_server"],):
+        for component in order:
+            for entry in facts["manager-1"]["flink_directories"] + facts["edge-1"]["flink_directories"]:
+                if entry["component"] == component:
+                    assert str(Path(entry["destination"]).parent) in known, entry
+                    known.add(entry["destination"])
+
+
+def test_the_manifest_uses_every_template_and_program() -> None:
+    rows = yaml.safe_load((manifest.TEMPLATES / "manifest.yml").read_text())["files"]
+    for kind, folder, pattern in (
+        ("template", manifest.TEMPLATES, "*.j2"),
+        ("program", manifest.PROGRAMS, "*"),
+    ):
+        named = {row["source"] for row in rows if row["kind"] == kind}
+        assert named == {path.name for path in folder.glob(pattern)}
+
+
+def test_overrides_win_and_reach_their_own_server_only(facts: dict[str, Facts]) -> None:
+    its = facts["both-1"]
+    for release in its["flink_releases"]:
+        assert release["configuration"]["taskmanager.numberOfTaskSlots"] == "4"
+        assert not any(key.startswith("historyserver.") for key in release["configuration"])
+    assert its["flink_history_configuration"]["historyserver.archive.retained-jobs"] == "7"
+
+
+def test_every_option_that_is_made_from_a_key_has_an_owner(cluster: Cluster) -> None:
+    """An override of an option that is also a fact would give one thing two values."""
+    from provision.options import FIXED, OWNED, key_fault
+
+    made = {**releases.configuration(cluster, "1.20.5"), **releases.history_configuration(cluster)}
+    assert {key for key in made if key in OWNED or key in FIXED} == {*OWNED, *FIXED} - {"env.java.home"}
+    for key in {*OWNED, *FIXED}:
+        assert key_fault(key, history=True)
+
+
+@pytest.mark.parametrize("version", ["1.20.5", "2.3.0"])
+def test_java_options_open_what_the_client_needs(version: str) -> None:
+    options = lines.LINES[lines.name_of(version)].java_options.split()
+    assert "--add-opens=java.base/java.util=ALL-UNNAMED" in options
+    assert ("--add-exports=java.base/sun.net.util=ALL-UNNAMED" in options) == version.startswith("1.")
+    assert len(options) == len(set(options))
+
+
+def test_one_lock_with_one_version_is_enough(tmp_path: Path) -> None:
+    path = samples.cluster_file(tmp_path / "one.yml", ("[1.20.5, 2.3.0]", "[1.20.5]"))
+    small = samples.lock(tmp_path / "small.lock", ("1.20.5",))
+    its = fact_module.resolve(clusters.load(path), small)["both-1"]
+    assert [release["version"] for release in its["flink_releases"]] == ["1.20.5"]
+    assert its["flink_history_version"] == "1.20.5"
+
+
+def _shape(value: Any, options: dict[str, Any], where: str) -> None:
+    assert set(value) == set(options), where
+    types = {"str": str, "path": str, "int": int, "list": list, "dict": dict}
+    for key, spec in options.items():
+        assert isinstance(value[key], types[spec["type"]]), f"{where}.{key}"
+        assert spec["required"] is True, f"{where}.{key}"
+        assert spec["description"], f"{where}.{key}"
+        if "options" in spec:
+            for item in value[key] if spec["type"] == "list" else [value[key]]:
+                _shape(item, spec["options"], f"{where}.{key}")
+        elif spec["type"] == "list":
+            assert spec["elements"] == "str", f"{where}.{key}"
+        if "choices" in spec:
+            found = value[key] if isinstance(value[key], list) else [value[key]]
+            assert set(found) <= set(spec["choices"]), f"{where}.{key}"
+
+
+def test_the_role_declares_exactly_the_facts(facts: dict[str, Facts]) -> None:
+    text = (ROOT / "roles" / "flink" / "meta" / "argument_specs.yml").read_text()
+    options = yaml.safe_load(text)["argument_specs"]["main"]["options"]
+    for host, its in facts.items():
+        _shape(its, options, host)
+
+
+def test_the_pillar_example_is_a_hosts_facts(facts: dict[str, Facts]) -> None:
+    example = yaml.safe_load((ROOT / "salt-states" / "flink" / "pillar.example").read_text())
+    assert set(example) == set(facts["both-1"])
+    text = (ROOT / "roles" / "flink" / "meta" / "argument_specs.yml").read_text()
+    _shape(example, yaml.safe_load(text)["argument_specs"]["main"]["options"], "pillar.example")
+
+
+def test_the_reference_names_every_fact(facts: dict[str, Facts]) -> None:
+    text = (ROOT / "docs" / "reference" / "facts.md").read_text()
+    for key in facts["both-1"]:
+        assert f"`{key}`" in text, key
+
+
+def test_the_reference_names_every_key_of_a_cluster_file() -> None:
+    text = (ROOT / "docs" / "reference" / "cluster.md").read_text()
+    schema = json.loads(clusters.SCHEMA.read_text())
+
+    def names(properties: dict[str, Any], prefix: str) -> list[str]:
+        found = []
+        for key, value in properties.items():
+            found.append(prefix + key)
+            found += names(value.get("properties", {}), f"{prefix}{key}.")
+        return found
+
+    for name in names(schema["properties"], ""):
+        assert f"`{name}`" in text, name
