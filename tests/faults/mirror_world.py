@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mirror import catalogue, lockfile
 from mirror.lockfile import LockedEntry, LockedFile
@@ -22,26 +23,26 @@ class World:
 
     folder: Path
     upstream: Upstream
-    bodies: dict
+    bodies: dict[str, bytes]
 
     @property
-    def root(self):
+    def root(self) -> Any:
         return self.folder / "root"
 
     @property
-    def lock(self):
+    def lock(self) -> Any:
         return self.folder / "catalogue.lock"
 
     @property
-    def catalogue(self):
+    def catalogue(self) -> Any:
         return self.folder / "catalogue.yml"
 
     @property
-    def environment(self):
+    def environment(self) -> Any:
         clean = {key: value for key, value in os.environ.items() if "proxy" not in key.lower()}
         return {**clean, "XDG_CACHE_HOME": str(self.folder / "cache"), "PYTHONPATH": str(ROOT)}
 
-    def write(self, bodies):
+    def write(self, bodies: Any) -> None:
         """Write catalogue and lock for ``bodies`` and let the upstream have them."""
         self.bodies = bodies
         lines = ["format: 1", "entries:"]
@@ -60,7 +61,7 @@ class World:
         table = {entry.name: LockedEntry(entry.groups, entry.digest) for entry in loaded.entries}
         lockfile.save(self.lock, table, [self._row(name) for name in bodies], [])
 
-    def _row(self, name):
+    def _row(self, name: str) -> Any:
         body = self.bodies[name]
         return LockedFile(
             path=f"mirror_misc/{name}",
@@ -71,7 +72,7 @@ class World:
             source={"kind": "url", "url": f"{self.upstream.base}/{name}"},
         )
 
-    def words(self, task, *words):
+    def words(self, task: Any, *words: Any) -> Any:
         files = ["--catalogue", self.catalogue] if task in ("build", "lock") else []
         root = ["--root", self.root] if task != "lock" else []
         return [
@@ -86,7 +87,7 @@ class World:
             *words,
         ]
 
-    def command(self, task, *words, timeout=120):
+    def command(self, task: Any, *words: Any, timeout: Any = 120) -> Any:
         done = subprocess.run(
             list(map(str, self.words(task, *words))), cwd=ROOT, env=self.environment, capture_output=True,
             text=True, timeout=timeout, stdin=subprocess.DEVNULL,
@@ -94,27 +95,27 @@ class World:
         assert "Traceback" not in done.stderr, done.stderr
         return done
 
-    def start(self, script):
+    def start(self, script: Any) -> Any:
         """Start Python with ``script``, which is given the words of a build as arguments."""
         words = [sys.executable, "-c", script, *map(str, self.words("build")[3:])]
         return subprocess.Popen(
             words, cwd=ROOT, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
 
-    def store_path(self, name):
+    def store_path(self, name: str) -> Any:
         digest = hashlib.sha256(self.bodies[name]).hexdigest()
         return self.root / "store" / "sha256" / digest[:2] / digest
 
-    def cache_path(self, name):
+    def cache_path(self, name: str) -> Any:
         digest = hashlib.sha256(self.bodies[name]).hexdigest()
         return self.folder / "cache" / "flink-on-pnda" / "sha256" / digest[:2] / digest
 
-    def current(self):
+    def current(self) -> Any:
         """The release that readers see now, or None."""
         link = self.root / "current"
         return link.resolve() if link.is_symlink() else None
 
-    def assert_whole(self):
+    def assert_whole(self) -> None:
         """What readers see holds every file with the right bytes."""
         assert self.current() is not None
         for name, body in self.bodies.items():

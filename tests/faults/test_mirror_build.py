@@ -1,34 +1,39 @@
+from __future__ import annotations
+
 import json
 import os
 import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.faults.mirror_world import World
-from tests.faults.upstream import flipped, page, slowly, tgz
+from tests.faults.upstream import Upstream, flipped, page, slowly, tgz
 
 BODIES = {f"file{number}.tgz": tgz(os.urandom(3000) * 20) for number in range(6)}
 FIRST = "file0.tgz"
 
 
 @pytest.fixture
-def ready(world):
+def ready(world: World) -> Any:
     world.write(dict(BODIES))
     return world
 
 
 @pytest.fixture
-def built(ready):
+def built(ready: World) -> Any:
     done = ready.command("build")
     assert done.returncode == 0, done.stderr
     ready.assert_whole()
     return ready
 
 
-def change(path, data):
+def change(path: Any, data: Any) -> None:
     """Write other bytes to a read-only file and leave its date as it was, like a failing disk."""
     before = path.stat()
     path.chmod(0o644)
@@ -37,7 +42,7 @@ def change(path, data):
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-def test_a_build_publishes_all_and_says_so(ready):
+def test_a_build_publishes_all_and_says_so(ready: World) -> None:
     done = ready.command("build", "--json")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
@@ -61,7 +66,7 @@ def test_a_build_publishes_all_and_says_so(ready):
     assert sidecar.returncode == 0
 
 
-def test_an_unchanged_lock_makes_no_request_and_publishes_nothing(built):
+def test_an_unchanged_lock_makes_no_request_and_publishes_nothing(built: World) -> None:
     before, asked = built.current(), len(built.upstream.asked)
     report = json.loads(built.command("build", "--json").stdout)
     assert (report["published"], report["requests"], report["fetched_bytes"]) == (False, 0, 0)
@@ -69,7 +74,7 @@ def test_an_unchanged_lock_makes_no_request_and_publishes_nothing(built):
     assert len(built.upstream.asked) == asked
 
 
-def test_another_root_takes_everything_from_the_cache_and_has_the_same_digest(built):
+def test_another_root_takes_everything_from_the_cache_and_has_the_same_digest(built: World) -> None:
     digest = json.loads((built.current() / "release.json").read_text())["root_digest"]
     asked = len(built.upstream.asked)
     shutil.rmtree(built.root)
@@ -78,7 +83,7 @@ def test_another_root_takes_everything_from_the_cache_and_has_the_same_digest(bu
     assert len(built.upstream.asked) == asked
 
 
-def test_a_flipped_bit_upstream_is_refused_by_name_and_nothing_is_published(ready):
+def test_a_flipped_bit_upstream_is_refused_by_name_and_nothing_is_published(ready: World) -> None:
     ready.upstream.set(f"/{FIRST}", flipped(BODIES[FIRST]))
     done = ready.command("build")
     assert done.returncode == 1
@@ -89,7 +94,7 @@ def test_a_flipped_bit_upstream_is_refused_by_name_and_nothing_is_published(read
     assert not ready.cache_path(FIRST).exists()
 
 
-def test_a_failed_build_leaves_the_published_release_and_the_next_one_completes(built):
+def test_a_failed_build_leaves_the_published_release_and_the_next_one_completes(built: World) -> None:
     before = built.current()
     built.write({**BODIES, "new.tgz": b"new bytes"})
     built.upstream.set("/new.tgz", page())
@@ -103,7 +108,7 @@ def test_a_failed_build_leaves_the_published_release_and_the_next_one_completes(
     built.assert_whole()
 
 
-def test_no_network_is_exit_4_after_retries_naming_the_source(ready):
+def test_no_network_is_exit_4_after_retries_naming_the_source(ready: World) -> None:
     ready.upstream.close()
     done = ready.command("build")
     assert done.returncode == 4
@@ -112,7 +117,7 @@ def test_no_network_is_exit_4_after_retries_naming_the_source(ready):
     assert ready.current() is None
 
 
-def test_a_flipped_bit_in_the_store_is_found_and_repaired_from_the_cache(built):
+def test_a_flipped_bit_in_the_store_is_found_and_repaired_from_the_cache(built: World) -> None:
     change(built.store_path(FIRST), flipped(BODIES[FIRST]))
     found = built.command("audit")
     assert found.returncode == 1
@@ -126,7 +131,7 @@ def test_a_flipped_bit_in_the_store_is_found_and_repaired_from_the_cache(built):
     assert built.command("audit").returncode == 0
 
 
-def test_an_ordinary_write_to_the_store_is_noticed_by_the_next_build(built):
+def test_an_ordinary_write_to_the_store_is_noticed_by_the_next_build(built: World) -> None:
     path = built.store_path(FIRST)
     path.chmod(0o644)
     path.write_bytes(flipped(BODIES[FIRST]))
@@ -134,14 +139,14 @@ def test_an_ordinary_write_to_the_store_is_noticed_by_the_next_build(built):
     built.assert_whole()
 
 
-def test_a_damaged_blob_never_gets_into_a_new_release(built):
+def test_a_damaged_blob_never_gets_into_a_new_release(built: World) -> None:
     change(built.store_path(FIRST), flipped(BODIES[FIRST]))
     built.write({**BODIES, "new.tgz": b"new bytes"})
     assert built.command("build").returncode == 0
     built.assert_whole()
 
 
-def test_a_flipped_bit_in_cache_and_store_is_fetched_again(built):
+def test_a_flipped_bit_in_cache_and_store_is_fetched_again(built: World) -> None:
     for path in (built.store_path(FIRST), built.cache_path(FIRST)):
         change(path, flipped(BODIES[FIRST]))
     done = built.command("build", "--verify")
@@ -150,7 +155,7 @@ def test_a_flipped_bit_in_cache_and_store_is_fetched_again(built):
     built.assert_whole()
 
 
-def test_damage_that_cannot_be_repaired_is_refused_by_name_and_nothing_is_published(built):
+def test_damage_that_cannot_be_repaired_is_refused_by_name_and_nothing_is_published(built: World) -> None:
     before = built.current()
     for path in (built.store_path(FIRST), built.cache_path(FIRST)):
         change(path, flipped(BODIES[FIRST]))
@@ -161,7 +166,7 @@ def test_damage_that_cannot_be_repaired_is_refused_by_name_and_nothing_is_publis
     assert built.current() == before
 
 
-def test_audit_names_missing_changed_and_extra(built):
+def test_audit_names_missing_changed_and_extra(built: World) -> None:
     release = built.current()
     (release / "mirror_misc" / "file1.tgz").unlink()
     (release / "mirror_misc" / "extra.tgz").write_bytes(b"extra")
@@ -174,7 +179,7 @@ def test_audit_names_missing_changed_and_extra(built):
     assert report["changed"] == ["SHA512SUMS"]
 
 
-def test_audit_finds_damage_in_blobs_that_no_release_uses(built):
+def test_audit_finds_damage_in_blobs_that_no_release_uses(built: World) -> None:
     built.write({name: BODIES[name] for name in list(BODIES)[1:]})
     assert built.command("build", "--allow-shrink").returncode == 0
     path = built.root / "store" / "sha256"
@@ -186,7 +191,7 @@ def test_audit_finds_damage_in_blobs_that_no_release_uses(built):
     assert unused.name in done.stderr
 
 
-def test_a_second_builder_is_told_who_is_at_work(ready):
+def test_a_second_builder_is_told_who_is_at_work(ready: World) -> None:
     ready.upstream.set(f"/{FIRST}", slowly(BODIES[FIRST], 8))
     first = ready.start("from core.program import main; main()")
     try:
@@ -201,7 +206,7 @@ def test_a_second_builder_is_told_who_is_at_work(ready):
     ready.assert_whole()
 
 
-def test_what_would_be_dropped_is_named_and_kept(built):
+def test_what_would_be_dropped_is_named_and_kept(built: World) -> None:
     done = built.command("build", "--only", "file1-tgz")
     assert done.returncode == 2
     assert "file0-tgz" in done.stderr
@@ -211,7 +216,7 @@ def test_what_would_be_dropped_is_named_and_kept(built):
     assert sorted(path.name for path in (built.current() / "mirror_misc").glob("*.tgz")) == ["file1.tgz"]
 
 
-def test_a_dry_run_changes_nothing(ready):
+def test_a_dry_run_changes_nothing(ready: World) -> None:
     report = json.loads(ready.command("build", "--dry-run", "--json").stdout)
     assert sorted(item["path"] for item in report["missing"]) == sorted(
         f"mirror_misc/{name}" for name in BODIES
@@ -224,20 +229,20 @@ def test_a_dry_run_changes_nothing(ready):
 @pytest.mark.parametrize(
     ("only", "words"), [("nothing-like-it", "nothing-like-it"), ("all-of-itt", "all-of-it")]
 )
-def test_an_unknown_group_is_exit_2_with_a_cure(ready, only, words):
+def test_an_unknown_group_is_exit_2_with_a_cure(ready: World, only: Any, words: Any) -> None:
     done = ready.command("build", "--only", only)
     assert done.returncode == 2
     assert words in done.stderr
 
 
-def test_a_catalogue_that_changed_since_locking_is_exit_2(ready):
+def test_a_catalogue_that_changed_since_locking_is_exit_2(ready: World) -> None:
     ready.catalogue.write_text(ready.catalogue.read_text().replace("mirror_misc/file0", "mirror_misc/other"))
     done = ready.command("build")
     assert done.returncode == 2
     assert "mirror.lock" in done.stderr
 
 
-def test_a_missing_lock_is_exit_2(ready):
+def test_a_missing_lock_is_exit_2(ready: World) -> None:
     ready.lock.unlink()
     done = ready.command("build")
     assert done.returncode == 2
@@ -270,7 +275,7 @@ finally:
 """
 
 
-def killed_build(world, point):
+def killed_build(world: World, point: int) -> tuple[int, int]:
     """Run a build that is killed before its ``point``-th call (0: never); return code and calls made."""
     os.environ["KILL_AT"] = str(point)
     try:
@@ -279,10 +284,10 @@ def killed_build(world, point):
     finally:
         del os.environ["KILL_AT"]
     assert process.returncode in (0, -signal.SIGKILL), err
-    return process.returncode, int(out.splitlines()[-1]) if process.returncode == 0 else None
+    return process.returncode, int(out.splitlines()[-1]) if process.returncode == 0 else 0
 
 
-def test_killed_at_any_point_readers_see_a_whole_release_and_the_next_build_completes(built):
+def test_killed_at_any_point_readers_see_a_whole_release_and_the_next_build_completes(built: World) -> None:
     """A spread of points over a whole second build: what was published before stays whole."""
     fresh = {**BODIES, "new1.tgz": b"new one", "new2.tgz": b"new two"}
     old = dict(built.bodies)
@@ -314,7 +319,7 @@ def test_killed_at_any_point_readers_see_a_whole_release_and_the_next_build_comp
         assert list((built.root / "store" / "tmp").iterdir()) == [], point
 
 
-def test_killed_during_a_transfer_nothing_is_published_and_the_next_build_completes(ready):
+def test_killed_during_a_transfer_nothing_is_published_and_the_next_build_completes(ready: World) -> None:
     ready.upstream.set(f"/{FIRST}", slowly(BODIES[FIRST], 30), BODIES[FIRST])
     process = ready.start("from core.program import main; main()")
     try:
@@ -329,7 +334,7 @@ def test_killed_during_a_transfer_nothing_is_published_and_the_next_build_comple
 
 
 @pytest.fixture
-def small_disk(tmp_path):
+def small_disk(tmp_path: Path) -> Iterator[Any]:
     """A file system of 4 MB of our own. Mounting wants root: without it this fails, and says so."""
     folder = tmp_path / "small"
     folder.mkdir()
@@ -338,7 +343,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", str(folder)], check=True, timeout=30)
 
 
-def test_too_little_space_is_said_before_the_first_byte(small_disk, upstream):
+def test_too_little_space_is_said_before_the_first_byte(small_disk: Path, upstream: Upstream) -> None:
     world = World(small_disk, upstream, {})
     world.write({"small.tgz": b"x" * 1000})
     assert world.command("build").returncode == 0
@@ -353,7 +358,9 @@ def test_too_little_space_is_said_before_the_first_byte(small_disk, upstream):
 
 
 @pytest.mark.parametrize("place", ["cache", "root"])
-def test_a_disk_that_fills_up_on_the_way_is_exit_5_and_nothing_is_lost(small_disk, tmp_path, upstream, place):
+def test_a_disk_that_fills_up_on_the_way_is_exit_5_and_nothing_is_lost(
+    small_disk: Path, tmp_path: Path, upstream: Upstream, place: Any
+) -> None:
     """The disk of the cache, or of the mirror, is filled by somebody else during the transfer."""
     world = World(tmp_path / "world", upstream, {})
     world.folder.mkdir()
@@ -365,7 +372,7 @@ def test_a_disk_that_fills_up_on_the_way_is_exit_5_and_nothing_is_lost(small_dis
     body = os.urandom(1_500_000)
     world.write({**small, "large.tgz": body})
 
-    def fill(part):
+    def fill(part: Any) -> None:
         if part == 5:
             with (small_disk / "filler").open("wb", buffering=0) as stream:
                 try:
@@ -386,14 +393,14 @@ def test_a_disk_that_fills_up_on_the_way_is_exit_5_and_nothing_is_lost(small_dis
     world.assert_whole()
 
 
-def wait_for(condition, seconds=20):
+def wait_for(condition: Any, seconds: Any = 20) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
 
-def end(process):
+def end(process: Any) -> None:
     if process.poll() is None:
         process.send_signal(signal.SIGKILL)
     process.communicate(timeout=30)

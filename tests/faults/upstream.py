@@ -9,24 +9,31 @@ import threading
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 Answer = Callable[["Handler"], None]
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    upstream: Upstream
+
+
 class Handler(BaseHTTPRequestHandler):
+    server: _Server
     protocol_version = "HTTP/1.1"
     timeout = 20
 
-    def do_GET(self):
+    def do_GET(self) -> None:
         self._act()
 
-    def do_HEAD(self):
+    def do_HEAD(self) -> None:
         self._act()
 
-    def log_message(self, format, *args):
+    def log_message(self, *_: Any) -> None:
         pass
 
-    def _act(self):
+    def _act(self) -> None:
         upstream = self.server.upstream
         path = self.path.split("?")[0]
         with upstream.lock:
@@ -35,7 +42,7 @@ class Handler(BaseHTTPRequestHandler):
             answer = (answers.pop(0) if len(answers) > 1 else answers[0]) if answers else status(404)
         answer(self)
 
-    def give(self, code, body=b"", headers=None, length=None):
+    def give(self, code: Any, body: bytes = b"", headers: Any = None, length: Any = None) -> None:
         self.send_response(code)
         for name, value in (headers or {}).items():
             self.send_header(name, value)
@@ -49,10 +56,11 @@ class Handler(BaseHTTPRequestHandler):
 class Upstream:
     """``set(path, *answers)``: each request takes the next answer; the last one stays."""
 
-    def __init__(self, context=None):
-        self.answers, self.asked, self.lock = {}, [], threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+    def __init__(self, context: Any = None) -> None:
+        self.answers: dict[str, list[Answer]] = {}
+        self.asked: list[tuple[str, str, dict[str, str]]] = []
+        self.lock = threading.Lock()
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self._server.upstream = self
         scheme = "http"
         if context is not None:
@@ -63,56 +71,56 @@ class Upstream:
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
 
-    def set(self, path, *answers):
+    def set(self, path: Any, *answers: Any) -> Any:
         self.answers[path] = [file(item) if isinstance(item, bytes) else item for item in answers]
         return f"{self.base}{path}"
 
-    def count(self, path=None, method="GET"):
+    def count(self, path: Any = None, method: Any = "GET") -> Any:
         return sum(1 for verb, asked, _ in self.asked if verb == method and path in (None, asked))
 
-    def close(self):
+    def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join(10)
 
 
-def file(body, headers=None):
+def file(body: bytes, headers: Any = None) -> Answer:
     return lambda handler: handler.give(200, body, headers)
 
 
-def status(code, headers=None, body=b""):
+def status(code: Any, headers: Any = None, body: bytes = b"") -> Answer:
     return lambda handler: handler.give(code, body, headers)
 
 
-def redirect(target, code=302):
+def redirect(target: Any, code: Any = 302) -> Answer:
     return status(code, {"Location": target})
 
 
-def page():
+def page() -> Answer:
     return file(b"<!DOCTYPE html><html>Please log in</html>", {"Content-Type": "text/html"})
 
 
-def encoded(body):
+def encoded(body: bytes) -> Answer:
     """The bytes of a .tgz sent with the header that makes many clients unpack it."""
     return file(body, {"Content-Encoding": "gzip"})
 
 
-def tgz(data):
+def tgz(data: Any) -> bytes:
     return gzip.compress(data, mtime=0)
 
 
-def truncated(body):
-    def answer(handler):
+def truncated(body: bytes) -> Answer:
+    def answer(handler: Handler) -> None:
         handler.give(200, body[: len(body) // 2], length=len(body))
         handler.close_connection = True
 
     return answer
 
 
-def reset(body):
+def reset(body: bytes) -> Answer:
     """Half of the body, then a TCP reset instead of an end."""
 
-    def answer(handler):
+    def answer(handler: Handler) -> None:
         handler.give(200, body[: len(body) // 2], length=len(body))
         handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         handler.close_connection = True
@@ -121,8 +129,8 @@ def reset(body):
     return answer
 
 
-def without_length(body):
-    def answer(handler):
+def without_length(body: bytes) -> Answer:
+    def answer(handler: Handler) -> None:
         handler.send_response(200)
         handler.send_header("Connection", "close")
         handler.end_headers()
@@ -133,8 +141,8 @@ def without_length(body):
     return answer
 
 
-def chunked(body, size=1000):
-    def answer(handler):
+def chunked(body: bytes, size: int = 1000) -> Answer:
+    def answer(handler: Handler) -> None:
         handler.send_response(200)
         handler.send_header("Transfer-Encoding", "chunked")
         handler.end_headers()
@@ -146,10 +154,10 @@ def chunked(body, size=1000):
     return answer
 
 
-def slowly(body, seconds, parts=20, before=lambda part: None):
+def slowly(body: bytes, seconds: Any, parts: Any = 20, before: Any = lambda part: None) -> Answer:
     """The body in ``parts`` over ``seconds``; ``before(part)`` is called before each."""
 
-    def answer(handler):
+    def answer(handler: Handler) -> None:
         handler.send_response(200)
         handler.send_header("Content-Length", str(len(body)))
         handler.end_headers()
@@ -165,7 +173,7 @@ def slowly(body, seconds, parts=20, before=lambda part: None):
     return answer
 
 
-def flipped(body):
+def flipped(body: bytes) -> bytes:
     """The body with one bit changed in the middle."""
     middle = len(body) // 2
     return body[:middle] + bytes([body[middle] ^ 1]) + body[middle + 1 :]

@@ -1,7 +1,11 @@
+from __future__ import annotations
+
 import gzip
 import io
 import tarfile
 import zipfile
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,7 +20,7 @@ from mirror.wheels import empty_wheel, normalise
 
 
 @given(st.lists(st.binary(max_size=70_000), max_size=6))
-def test_a_stored_gzip_unpacks_to_what_went_in_however_it_was_cut(chunks):
+def test_a_stored_gzip_unpacks_to_what_went_in_however_it_was_cut(chunks: Any) -> None:
     raw = io.BytesIO()
     out = StoredGzip(raw)
     for chunk in chunks:
@@ -31,7 +35,7 @@ def test_a_stored_gzip_unpacks_to_what_went_in_however_it_was_cut(chunks):
 
 
 @pytest.mark.parametrize("size", [0, 1, 65534, 65535, 65536, 131070])
-def test_block_boundaries(size):
+def test_block_boundaries(size: int) -> None:
     raw = io.BytesIO()
     out = StoredGzip(raw)
     out.write(bytes(size))
@@ -39,8 +43,8 @@ def test_block_boundaries(size):
     assert gzip.decompress(raw.getvalue()) == bytes(size)
 
 
-def test_a_tarball_does_not_depend_on_the_order_of_its_members():
-    def made(order):
+def test_a_tarball_does_not_depend_on_the_order_of_its_members() -> None:
+    def made(order: Any) -> Any:
         members = {name: bytes_member(name.encode(), 0o755 if "bin" in name else 0o644) for name in order}
         raw = io.BytesIO()
         write_tar_gz(raw, "flink-1", members, ["log"])
@@ -60,37 +64,35 @@ def test_a_tarball_does_not_depend_on_the_order_of_its_members():
         }
 
 
-def test_a_name_too_long_for_the_format_is_refused():
+def test_a_name_too_long_for_the_format_is_refused() -> None:
     with pytest.raises(WorldError):
         write_tar_gz(io.BytesIO(), "top", {"x" * 300: bytes_member(b"")})
 
 
-def hostile_tar(path, change):
+def hostile_tar(path: Any, change: Any) -> Any:
     with tarfile.open(path, "w:gz") as tar:
         info = tarfile.TarInfo("top/file")
         info.size = 1
-        change(info)
+        for key, value in change.items():
+            setattr(info, key, value)
         tar.addfile(info, io.BytesIO(b"x") if info.isreg() else None)
     return path
 
 
-CHANGES = {
-    "parent": lambda info: setattr(info, "name", "../file"),
-    "parent inside": lambda info: setattr(info, "name", "top/../../file"),
-    "absolute": lambda info: setattr(info, "name", "/etc/cron.d/x"),
-    "backslash": lambda info: setattr(info, "name", "top\\file"),
-    "symbolic link": lambda info: (setattr(info, "type", tarfile.SYMTYPE), setattr(info, "linkname", "/etc")),
-    "hard link": lambda info: (
-        setattr(info, "type", tarfile.LNKTYPE),
-        setattr(info, "linkname", "/etc/passwd"),
-    ),
-    "device": lambda info: setattr(info, "type", tarfile.CHRTYPE),
-    "pipe": lambda info: setattr(info, "type", tarfile.FIFOTYPE),
+CHANGES: dict[str, dict[str, Any]] = {
+    "parent": {"name": "../file"},
+    "parent inside": {"name": "top/../../file"},
+    "absolute": {"name": "/etc/cron.d/x"},
+    "backslash": {"name": "top\\file"},
+    "symbolic link": {"type": tarfile.SYMTYPE, "linkname": "/etc"},
+    "hard link": {"type": tarfile.LNKTYPE, "linkname": "/etc/passwd"},
+    "device": {"type": tarfile.CHRTYPE},
+    "pipe": {"type": tarfile.FIFOTYPE},
 }
 
 
 @pytest.mark.parametrize("case", CHANGES)
-def test_a_hostile_tar_is_refused_and_writes_nothing_outside(tmp_path, case):
+def test_a_hostile_tar_is_refused_and_writes_nothing_outside(tmp_path: Path, case: str) -> None:
     inside = tmp_path / "inside"
     with pytest.raises(WorldError):
         unpack_tar(hostile_tar(tmp_path / "x.tar.gz", CHANGES[case]), inside)
@@ -98,7 +100,7 @@ def test_a_hostile_tar_is_refused_and_writes_nothing_outside(tmp_path, case):
     assert [path.name for path in tmp_path.iterdir()] == ["x.tar.gz"]
 
 
-def test_a_repeated_member_is_refused(tmp_path):
+def test_a_repeated_member_is_refused(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "x.tar", "w") as tar:
         for _ in range(2):
             tar.addfile(tarfile.TarInfo("a"), io.BytesIO())
@@ -107,7 +109,7 @@ def test_a_repeated_member_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("raw", [b"", b"nonsense", gzip.compress(b"nonsense")[:-5], b"PK\x03\x04"])
-def test_a_damaged_archive_is_a_world_error(tmp_path, raw):
+def test_a_damaged_archive_is_a_world_error(tmp_path: Path, raw: bytes) -> None:
     path = tmp_path / "x.archive"
     path.write_bytes(raw)
     with pytest.raises(WorldError):
@@ -116,7 +118,7 @@ def test_a_damaged_archive_is_a_world_error(tmp_path, raw):
         pass
 
 
-def test_an_announced_size_beyond_all_bounds_is_refused(tmp_path):
+def test_an_announced_size_beyond_all_bounds_is_refused(tmp_path: Path) -> None:
     info = tarfile.TarInfo("bomb")
     info.size = 9 << 30
     (tmp_path / "x.tar").write_bytes(info.tobuf() + bytes(1024))
@@ -125,14 +127,14 @@ def test_an_announced_size_beyond_all_bounds_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["../x", "/x", "a/../../x"])
-def test_a_hostile_zip_is_refused(tmp_path, name):
+def test_a_hostile_zip_is_refused(tmp_path: Path, name: str) -> None:
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as packed:
         packed.writestr(name, b"x")
     with pytest.raises(WorldError), open_zip(tmp_path / "x.zip"):
         pass
 
 
-def test_a_link_in_a_zip_is_refused(tmp_path):
+def test_a_link_in_a_zip_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as packed:
         info = zipfile.ZipInfo("link")
         info.external_attr = 0o120777 << 16
@@ -141,7 +143,7 @@ def test_a_link_in_a_zip_is_refused(tmp_path):
         pass
 
 
-def wheel(path, order):
+def wheel(path: Any, order: Any) -> Any:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
         for name in order:
             packed.writestr(name, f"content of {name}")
@@ -151,7 +153,7 @@ def wheel(path, order):
 FILES = ["pkg/__init__.py", "pkg-1.dist-info/METADATA", "pkg-1.dist-info/WHEEL", "pkg-1.dist-info/RECORD"]
 
 
-def test_a_wheel_is_the_same_bytes_whatever_its_zip_was_like(tmp_path):
+def test_a_wheel_is_the_same_bytes_whatever_its_zip_was_like(tmp_path: Path) -> None:
     normalise(wheel(tmp_path / "a.whl", FILES), tmp_path / "a1.whl")
     normalise(wheel(tmp_path / "b.whl", FILES[::-1]), tmp_path / "b1.whl")
     normalise(tmp_path / "a1.whl", tmp_path / "a2.whl")
@@ -163,19 +165,19 @@ def test_a_wheel_is_the_same_bytes_whatever_its_zip_was_like(tmp_path):
     assert "pkg-1.dist-info/RECORD,," in record
 
 
-def test_a_zip_without_record_is_no_wheel(tmp_path):
+def test_a_zip_without_record_is_no_wheel(tmp_path: Path) -> None:
     with pytest.raises(WorldError):
         normalise(wheel(tmp_path / "a.whl", FILES[:1]), tmp_path / "b.whl")
 
 
-def test_the_stand_in_for_provided_packages_is_a_wheel_of_metadata_only(tmp_path):
+def test_the_stand_in_for_provided_packages_is_a_wheel_of_metadata_only(tmp_path: Path) -> None:
     path = empty_wheel("apache-flink-libraries", "1.20.5", tmp_path)
     assert path.name == "apache_flink_libraries-1.20.5+provided-py3-none-any.whl"
     with zipfile.ZipFile(path) as packed:
         assert all(".dist-info/" in name for name in packed.namelist())
 
 
-def flink_parts(folder, version="9.9.9", skip=()):
+def flink_parts(folder: Path, version: Any = "9.9.9", skip: Any = ()) -> Any:
     """Make a small distribution wheel and libraries sdist laid out as upstream lays them out."""
     folder.mkdir()
     wheel_files = [
@@ -202,21 +204,21 @@ def flink_parts(folder, version="9.9.9", skip=()):
     return FlinkParts(version, distribution, libraries, libraries.name, {"opt/added.jar": jar})
 
 
-def assemble(folder, parts):
+def assemble(folder: Path, parts: Any) -> Any:
     scratch = folder / "scratch"
     scratch.mkdir()
     assembly.assemble(parts, folder / "out.tar.gz", scratch)
     return (folder / "out.tar.gz").read_bytes()
 
 
-def test_assembling_twice_gives_the_same_bytes_in_apaches_layout(tmp_path):
+def test_assembling_twice_gives_the_same_bytes_in_apaches_layout(tmp_path: Path) -> None:
     first = assemble(tmp_path / "one", flink_parts(tmp_path / "one"))
     assert first == assemble(tmp_path / "two", flink_parts(tmp_path / "two"))
     with tarfile.open(fileobj=io.BytesIO(first)) as tar:
         modes = {item.name.removeprefix("flink-9.9.9/"): item.mode for item in tar if item.isreg()}
-        assert (
-            tar.extractfile("flink-9.9.9/lib/flink-dist-9.9.9.jar").read().endswith(b"flink-dist-9.9.9.jar")
-        )
+        jar = tar.extractfile("flink-9.9.9/lib/flink-dist-9.9.9.jar")
+        assert jar is not None
+        assert jar.read().endswith(b"flink-dist-9.9.9.jar")
     assert modes == {
         "LICENSE": 0o644, "NOTICE": 0o644, "README.txt": 0o644, "bin/bash-java-utils.jar": 0o644,
         "bin/config.sh": 0o755, "bin/flink": 0o755, "conf/config.yaml": 0o644,
@@ -229,13 +231,13 @@ def test_assembling_twice_gives_the_same_bytes_in_apaches_layout(tmp_path):
 @pytest.mark.parametrize(
     "gone", ["deps/bin/bash-java-utils.jar", "pyflink/bin/flink", "deps/lib/flink-dist-9.9.9.jar"]
 )
-def test_an_archive_that_could_not_start_is_refused(tmp_path, gone):
+def test_an_archive_that_could_not_start_is_refused(tmp_path: Path, gone: Any) -> None:
     with pytest.raises(WorldError) as caught:
         assemble(tmp_path / "one", flink_parts(tmp_path / "one", skip=(gone,)))
     assert gone.split("/", 1)[1] in caught.value.message
 
 
-def test_an_addition_cannot_replace_what_is_there(tmp_path):
+def test_an_addition_cannot_replace_what_is_there(tmp_path: Path) -> None:
     parts = flink_parts(tmp_path / "one")
     parts = FlinkParts(
         parts.version, parts.distribution, parts.libraries, parts.libraries_name,

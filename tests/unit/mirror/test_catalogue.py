@@ -1,10 +1,12 @@
+from __future__ import annotations
+
 from pathlib import Path
 
 import pytest
 
 from core.errors import UsageError
 from mirror import catalogue, lockfile
-from mirror.catalogue import AssemblyEntry, FileEntry, MavenEntry, PythonEntry
+from mirror.catalogue import AssemblyEntry, Catalogue, FileEntry, MavenEntry, PythonEntry
 
 ROOT = Path(__file__).resolve().parents[3]
 GOOD = """\
@@ -45,13 +47,13 @@ entries:
 """
 
 
-def load(tmp_path, text):
+def load(tmp_path: Path, text: str) -> Catalogue:
     path = tmp_path / "catalogue.yml"
     path.write_text(text)
     return catalogue.load(path)
 
 
-def test_every_kind_is_read(tmp_path):
+def test_every_kind_is_read(tmp_path: Path) -> None:
     loaded = load(tmp_path, GOOD.replace("path: mirror_misc/x-{version}.tgz", "path: mirror_misc/x.tgz"))
     by_name = {entry.name: entry for entry in loaded.entries}
     assert isinstance(by_name["a-file"], FileEntry)
@@ -65,7 +67,7 @@ def test_every_kind_is_read(tmp_path):
 
 
 GOOD = GOOD.replace("path: mirror_misc/x-{version}.tgz", "path: mirror_misc/x.tgz")
-BAD = {
+BAD: dict[str, tuple[str, str, int | None, str]] = {
     "unknown key": ("    closure: true\n", "    closured: true\n", 14, "closure"),
     "wrong type": ("closure: true", "closure: maybe", 14, ""),
     "unknown kind": ("kind: maven", "kind: mavn", 12, "maven"),
@@ -92,7 +94,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_a_bad_catalogue_is_refused_with_file_line_and_cure(tmp_path, case):
+def test_a_bad_catalogue_is_refused_with_file_line_and_cure(tmp_path: Path, case: str) -> None:
     old, new, line, cure = BAD[case]
     assert old in GOOD
     with pytest.raises(UsageError) as caught:
@@ -106,25 +108,25 @@ def test_a_bad_catalogue_is_refused_with_file_line_and_cure(tmp_path, case):
     assert cure in error.message + error.cure
 
 
-def test_a_missing_catalogue_is_a_usage_error(tmp_path):
+def test_a_missing_catalogue_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError):
         catalogue.load(tmp_path / "none.yml")
 
 
-def test_an_unknown_group_is_refused_with_the_nearest(tmp_path):
+def test_an_unknown_group_is_refused_with_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         load(tmp_path, GOOD).select(["kafak"])
     assert "kafka" in caught.value.cure
 
 
-def test_a_target_is_part_of_what_an_entry_means(tmp_path):
+def test_a_target_is_part_of_what_an_entry_means(tmp_path: Path) -> None:
     before = {entry.name: entry.digest for entry in load(tmp_path, GOOD).entries}
     after = {entry.name: entry.digest for entry in load(tmp_path, GOOD.replace('"2.36"', '"2.28"')).entries}
     assert {name for name in before if before[name] != after[name]} == {"wheels", "flink"}
 
 
 @pytest.mark.parametrize("folder", ["mirror", "lab"])
-def test_the_committed_lock_follows_from_the_committed_catalogue(folder):
+def test_the_committed_lock_follows_from_the_committed_catalogue(folder: Path) -> None:
     wanted = catalogue.load(ROOT / folder / "catalogue.yml")
     lock = lockfile.load(ROOT / folder / "catalogue.lock")
     assert {entry.name: (entry.digest, set(entry.groups)) for entry in wanted.entries} == {
@@ -136,7 +138,7 @@ def test_the_committed_lock_follows_from_the_committed_catalogue(folder):
 
 
 @pytest.mark.parametrize("line", ["1.20", "2.3"])
-def test_the_lock_holds_what_provisioning_asks_for(line):
+def test_the_lock_holds_what_provisioning_asks_for(line: str) -> None:
     lock = lockfile.load(ROOT / "mirror" / "catalogue.lock")
     version = {"1.20": "1.20.5", "2.3": "2.3.0"}[line]
     assert lock.file(f"flink-{version}.tar.gz").entry == f"flink-{version}"

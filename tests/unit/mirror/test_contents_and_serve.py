@@ -1,9 +1,14 @@
+from __future__ import annotations
+
 import hashlib
 import http.client
 import json
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,18 +20,18 @@ from mirror.serve import make_server
 from mirror.wheels import empty_wheel
 
 
-def locked(path, data, **source):
+def locked(path: Any, data: Any, **source: Any) -> Any:
     return LockedFile(
         path, len(data), hashlib.sha256(data).hexdigest(), hashlib.sha512(data).hexdigest(), ("one",),
         {"kind": "python", **source}, groups=("g",),
     )  # fmt: skip
 
 
-def make_lock(tmp_path, files):
+def make_lock(tmp_path: Path, files: Any) -> Any:
     return lockfile.save(tmp_path / "x.lock", {"one": LockedEntry(("g",), "0" * 64)}, files, [])
 
 
-def test_sidecars_sums_and_index_follow_from_the_lock(tmp_path):
+def test_sidecars_sums_and_index_follow_from_the_lock(tmp_path: Path) -> None:
     files = [
         locked("flink-1.tar.gz", b"flink"),
         locked("mirror_apps/flink-1/lib/a.jar", b"a"),
@@ -36,20 +41,21 @@ def test_sidecars_sums_and_index_follow_from_the_lock(tmp_path):
     ]  # fmt: skip
     lock = make_lock(tmp_path, files)
     found = contents(lock, lock.path.read_bytes(), ["one"])
-    sidecar = found["flink-1.tar.gz.sha512.txt"].data.decode()
+    text = {path: (item.data or b"").decode() for path, item in found.items()}
+    sidecar = text["flink-1.tar.gz.sha512.txt"]
     assert sidecar == f"{hashlib.sha512(b'flink').hexdigest()}  flink-1.tar.gz\n"
     assert "mirror_apps/flink-1/lib/a.jar.sha512.txt" in found
     assert "mirror_maven/g/a/1/a-1.jar.sha512.txt" not in found
-    page = found["mirror_python/simple/ruamel-yaml/index.html"].data.decode()
+    page = text["mirror_python/simple/ruamel-yaml/index.html"]
     assert f"#sha256={hashlib.sha256(b'w').hexdigest()}" in page
     assert 'data-requires-python="&gt;=3.9"' in page
-    row = json.loads(found["mirror_python/simple/ruamel-yaml/index.json"].data)["files"][0]
+    row = json.loads(text["mirror_python/simple/ruamel-yaml/index.json"])["files"][0]
     assert row["url"] == "../../packages/ruamel_yaml-1-py3-none-any.whl"
-    listed = dict(line.split("  ")[::-1] for line in found["SHA512SUMS"].data.decode().splitlines())
-    assert set(listed) == set(found) - {"SHA512SUMS"}
+    listed = {line.split("  ")[1] for line in text["SHA512SUMS"].splitlines()}
+    assert listed == set(found) - {"SHA512SUMS"}
 
 
-def test_the_root_digest_changes_with_any_byte_and_with_nothing_else(tmp_path):
+def test_the_root_digest_changes_with_any_byte_and_with_nothing_else(tmp_path: Path) -> None:
     lock = make_lock(tmp_path, [locked("a.tgz", b"a"), locked("b.tgz", b"b")])
     found = contents(lock, lock.path.read_bytes(), ["one"])
     digest = root_digest(found)
@@ -61,7 +67,7 @@ def test_the_root_digest_changes_with_any_byte_and_with_nothing_else(tmp_path):
 
 
 @pytest.fixture
-def served(tmp_path):
+def served(tmp_path: Path) -> Iterator[Any]:
     """A published tree made by hand, the server on it, and a way to ask."""
     release = tmp_path / "root" / "releases" / "1"
     release.mkdir(parents=True)
@@ -75,23 +81,22 @@ def served(tmp_path):
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
 
-    def ask(path, method="GET", **headers):
-        connection = http.client.HTTPConnection(*server.server_address[:2], timeout=10)
+    def ask(path: Any, method: Any = "GET", **headers: Any) -> Any:
+        connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=10)
         connection.request(method, path, headers={k.replace("_", "-"): v for k, v in headers.items()})
         answer = connection.getresponse()
         body = answer.read()
         connection.close()
         return answer.status, dict(answer.getheaders()), body
 
-    ask.port = server.server_address[1]
-    yield ask, tmp_path / "root"
+    yield ask, tmp_path / "root", server.server_port
     server.shutdown()
     server.server_close()
     thread.join(10)
 
 
-def test_get_and_head(served):
-    ask, _ = served
+def test_get_and_head(served: Any) -> None:
+    ask, _, _ = served
     status, headers, body = ask("/a.tgz")
     assert (status, body) == (200, bytes(range(100)))
     status, head, body = ask("/a.tgz", "HEAD")
@@ -114,8 +119,8 @@ def test_get_and_head(served):
         ("lines=1-2", 200, (0, 100)),
     ],
 )
-def test_ranges(served, asked, status, span):
-    ask, _ = served
+def test_ranges(served: Any, asked: Any, status: int, span: Any) -> None:
+    ask, _, _ = served
     found, headers, body = ask("/a.tgz", Range=asked)
     assert found == status
     if span:
@@ -124,29 +129,29 @@ def test_ranges(served, asked, status, span):
         assert headers["Content-Range"] == f"bytes {span[0]}-{span[1] - 1}/100"
 
 
-def test_a_range_with_another_etag_gets_the_whole_file(served):
-    ask, _ = served
+def test_a_range_with_another_etag_gets_the_whole_file(served: Any) -> None:
+    ask, _, _ = served
     assert ask("/a.tgz", Range="bytes=0-9", If_Range='"old"')[0] == 200
 
 
 @pytest.mark.parametrize(
     "path",
-    ["/../secret.txt", "/%2e%2e/secret.txt", "/..%2f..%2fsecret.txt", "//etc/passwd", "/out", "/none", "/.ssh",
-     "/a.tgz/", "/%00", "/releases/1/a.tgz"],
+    ["/../secret.txt", "/%2e%2e/secret.txt", "/..%2f..%2fsecret.txt", "//etc/passwd", "/out", "/none",
+     "/.ssh", "/a.tgz/", "/%00", "/releases/1/a.tgz"],
 )  # fmt: skip
-def test_nothing_outside_the_published_tree_is_reachable(served, path):
-    ask, _ = served
+def test_nothing_outside_the_published_tree_is_reachable(served: Any, path: Any) -> None:
+    ask, _, _ = served
     assert ask(path)[0] == 404
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
-def test_other_methods_are_refused(served, method):
-    ask, _ = served
+def test_other_methods_are_refused(served: Any, method: Any) -> None:
+    ask, _, _ = served
     assert ask("/a.tgz", method)[0] == 501
 
 
-def test_serving_follows_the_published_release(served):
-    ask, root = served
+def test_serving_follows_the_published_release(served: Any) -> None:
+    ask, root, _ = served
     other = root / "releases" / "2"
     other.mkdir()
     (other / "a.tgz").write_bytes(b"new")
@@ -155,16 +160,16 @@ def test_serving_follows_the_published_release(served):
     assert ask("/a.tgz")[2] == b"new"
 
 
-def test_an_empty_root_and_a_taken_port_are_said(served, tmp_path):
-    _, root = served
+def test_an_empty_root_and_a_taken_port_are_said(served: Any, tmp_path: Path) -> None:
+    _, root, _ = served
     with pytest.raises(WorldError):
         make_server(tmp_path / "none", "127.0.0.1", 0)
     with make_server(root, "127.0.0.1", 0) as first, pytest.raises(UsageError):
         make_server(root, "127.0.0.1", first.server_address[1])
 
 
-def test_the_real_pip_installs_from_the_index_with_hashes(served, tmp_path):
-    ask, root = served
+def test_the_real_pip_installs_from_the_index_with_hashes(served: Any, tmp_path: Path) -> None:
+    _, root, port = served
     wheel = empty_wheel("some-project", "1", tmp_path)
     item = locked(f"mirror_python/packages/{wheel.name}", wheel.read_bytes(), project="some-project")
     lock = make_lock(tmp_path, [item])
@@ -176,7 +181,8 @@ def test_the_real_pip_installs_from_the_index_with_hashes(served, tmp_path):
     requirements.write_text(f"some-project==1+provided --hash=sha256:{item.sha256}\n")
     words = [
         sys.executable, "-m", "pip", "--isolated", "install", "--require-hashes", "--no-cache-dir", "--quiet",
-        "--index-url", f"http://127.0.0.1:{ask.port}/mirror_python/simple/", "--target", str(tmp_path / "target"),
+        "--index-url", f"http://127.0.0.1:{port}/mirror_python/simple/",
+        "--target", str(tmp_path / "target"),
     ]  # fmt: skip
     done = subprocess.run([*words, "-r", str(requirements)], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr

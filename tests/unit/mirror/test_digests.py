@@ -1,4 +1,8 @@
+from __future__ import annotations
+
 import hashlib
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -44,18 +48,18 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_every_known_form_gives_the_digest(form):
+def test_every_known_form_gives_the_digest(form: str) -> None:
     assert parse_checksum(FORMS[form], NAME, "sha512") == DIGEST
 
 
 @pytest.mark.parametrize("form", REFUSED)
-def test_everything_else_is_refused(form):
+def test_everything_else_is_refused(form: str) -> None:
     with pytest.raises(ChecksumFormatError):
         parse_checksum(REFUSED[form], NAME, "sha512")
 
 
 @given(st.text(max_size=400), st.sampled_from(sorted(HEX_LENGTH)))
-def test_any_text_gives_a_digest_of_the_right_length_or_an_error(text, algorithm):
+def test_any_text_gives_a_digest_of_the_right_length_or_an_error(text: str, algorithm: Any) -> None:
     try:
         value = parse_checksum(text, NAME, algorithm)
     except ChecksumFormatError:
@@ -65,7 +69,7 @@ def test_any_text_gives_a_digest_of_the_right_length_or_an_error(text, algorithm
 
 
 @given(st.lists(st.binary(max_size=100), max_size=10))
-def test_chunks_do_not_change_digests(tmp_path_factory, chunks):
+def test_chunks_do_not_change_digests(tmp_path_factory: pytest.TempPathFactory, chunks: Any) -> None:
     hasher = Hasher(["sha1", "md5"])
     for chunk in chunks:
         hasher.update(chunk)
@@ -77,7 +81,7 @@ def test_chunks_do_not_change_digests(tmp_path_factory, chunks):
     assert hasher.result().by_name["md5"] == hashlib.md5(whole).hexdigest()
 
 
-def test_disagreements_name_algorithm_and_both_values(tmp_path):
+def test_disagreements_name_algorithm_and_both_values(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"x")
     found = of_file(path)

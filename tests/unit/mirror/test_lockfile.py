@@ -1,5 +1,9 @@
+from __future__ import annotations
+
 import json
 import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,7 +20,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 
 
 @st.composite
-def locked_files(draw):
+def locked_files(draw: Any) -> Any:
     path = "packages/" + "/".join(draw(st.lists(PARTS, min_size=1, max_size=3)))
     return LockedFile(
         path=path,
@@ -31,13 +35,13 @@ def locked_files(draw):
     )
 
 
-def prefix_free(files):
+def prefix_free(files: Any) -> bool:
     paths = {item.path for item in files}
     return all(not any(path.startswith(other + "/") for other in paths) for path in paths)
 
 
 @given(st.lists(locked_files(), max_size=8, unique_by=lambda item: item.path).filter(prefix_free))
-def test_what_is_written_is_read_back(tmp_path_factory, files):
+def test_what_is_written_is_read_back(tmp_path_factory: pytest.TempPathFactory, files: Any) -> None:
     path = tmp_path_factory.mktemp("lock") / "catalogue.lock"
     table = {"one": LockedEntry(("g",), "0" * 64)}
     lock = lockfile.save(path, table, files, files)
@@ -48,12 +52,12 @@ def test_what_is_written_is_read_back(tmp_path_factory, files):
 
 
 @given(st.binary(max_size=300))
-def test_any_bytes_are_a_usage_error(tmp_path_factory, raw):
+def test_any_bytes_are_a_usage_error(tmp_path_factory: pytest.TempPathFactory, raw: bytes) -> None:
     with pytest.raises(UsageError):
         lockfile.loads(raw, tmp_path_factory.mktemp("lock") / "x.lock")
 
 
-def document():
+def document() -> dict[str, Any]:
     row = {
         "path": "a/b.jar", "size": 3, "sha256": "a" * 64, "sha512": "b" * 128, "entries": ["one"],
         "source": {"kind": "maven", "coordinate": "g:a:jar:1"}, "licence": "", "evidence": {},
@@ -66,19 +70,19 @@ def document():
     }
 
 
-def changed(**words):
+def changed(**words: Any) -> dict[str, Any]:
     data = document()
     data["files"][0].update(words)
     return data
 
 
-def without(key):
+def without(key: Any) -> dict[str, Any]:
     data = document()
     del data["files"][0][key]
     return data
 
 
-BAD = {
+BAD: dict[str, Any] = {
     "format newer": {**document(), "format": 2},
     "format a word": {**document(), "format": "1"},
     "format true": {**document(), "format": True},
@@ -121,7 +125,7 @@ BAD = {
 }
 
 
-def test_the_unchanged_document_is_accepted(tmp_path):
+def test_the_unchanged_document_is_accepted(tmp_path: Path) -> None:
     lock = lockfile.loads(json.dumps(document()).encode(), tmp_path / "x.lock")
     assert lock.file("a/b.jar").groups == ("g",)
     assert lock.of_entry("one") == lock.files
@@ -129,7 +133,7 @@ def test_the_unchanged_document_is_accepted(tmp_path):
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_a_bad_lock_is_refused_with_file_and_cure(tmp_path, case):
+def test_a_bad_lock_is_refused_with_file_and_cure(tmp_path: Path, case: str) -> None:
     with pytest.raises(UsageError) as caught:
         lockfile.loads(json.dumps(BAD[case], indent=1).encode(), tmp_path / "x.lock")
     assert str(tmp_path / "x.lock") in caught.value.message
@@ -140,7 +144,7 @@ def test_a_bad_lock_is_refused_with_file_and_cure(tmp_path, case):
     ("case", "line"),
     [("size negative", 2), ("path escapes", 2), ("format newer", 1), ("entry with a bad digest", 3)],
 )
-def test_the_error_names_the_line(tmp_path, case, line):
+def test_the_error_names_the_line(tmp_path: Path, case: str, line: int) -> None:
     data = BAD[case]
     text = "\n".join([
         f'{{"format": {json.dumps(data["format"])}, "entries": {{}}, "inputs": [], "files": [',
@@ -161,18 +165,18 @@ def test_the_error_names_the_line(tmp_path, case, line):
 @pytest.mark.parametrize(
     "text", ["", "{", "[" * 100_000, '{"format": 1, "format": 1}', "nul", "\udcff", '{"format": NaN}']
 )
-def test_what_is_no_json_is_refused(tmp_path, text):
+def test_what_is_no_json_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(UsageError):
         lockfile.loads(text.encode("utf-8", "surrogateescape"), tmp_path / "x.lock")
 
 
-def test_a_missing_lock_says_how_to_write_it(tmp_path):
+def test_a_missing_lock_says_how_to_write_it(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         lockfile.load(tmp_path / "none.lock")
     assert "mirror.lock" in caught.value.cure
 
 
-def test_unknown_names_are_refused_with_the_nearest(tmp_path):
+def test_unknown_names_are_refused_with_the_nearest(tmp_path: Path) -> None:
     lock = lockfile.loads(json.dumps(document()).encode(), tmp_path / "x.lock")
     for ask in (lambda: lock.file("a/b.jr"), lambda: lock.of_entry("on"), lambda: lock.select(["onn"])):
         with pytest.raises(UsageError) as caught:
@@ -180,7 +184,7 @@ def test_unknown_names_are_refused_with_the_nearest(tmp_path):
         assert caught.value.cure
 
 
-def test_two_thousand_files_are_read_without_rescanning_the_text(tmp_path):
+def test_two_thousand_files_are_read_without_rescanning_the_text(tmp_path: Path) -> None:
     data = document()
     row = data["files"][0]
     data["files"] = [{**row, "path": f"p/{number}.jar"} for number in range(2000)]
@@ -191,7 +195,7 @@ def test_two_thousand_files_are_read_without_rescanning_the_text(tmp_path):
     assert time.process_time() - started < 5
 
 
-def test_selection_is_by_entry_even_where_a_file_is_shared(tmp_path):
+def test_selection_is_by_entry_even_where_a_file_is_shared(tmp_path: Path) -> None:
     data = document()
     data["entries"]["two"] = {"digest": "1" * 64, "groups": ["h"]}
     data["files"][0]["entries"] = ["one", "two"]

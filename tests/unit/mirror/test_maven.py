@@ -1,4 +1,7 @@
+from __future__ import annotations
+
 import json
+from typing import Any
 
 import pytest
 
@@ -14,11 +17,11 @@ MODEL = """<project xmlns="http://maven.apache.org/POM/4.0.0"><repositories>
 MIRROR = "<mirrors><mirror><id>{}</id><mirrorOf>{}</mirrorOf><url>{}</url></mirror></mirrors>"
 
 
-def effective(inner, model=MODEL):
+def effective(inner: Any, model: Any = MODEL) -> Any:
     return effective_repositories(SETTINGS.format(inner).encode(), model.encode())
 
 
-def test_without_mirrors_the_model_decides_and_snapshots_are_left_out():
+def test_without_mirrors_the_model_decides_and_snapshots_are_left_out() -> None:
     (found,) = effective("")
     assert found.base.url == "https://main.example/repo"
     coordinate = Coordinate("org.apache.flink", "flink-avro", "1.20.3")
@@ -27,16 +30,18 @@ def test_without_mirrors_the_model_decides_and_snapshots_are_left_out():
     )
 
 
-def test_a_mirror_replaces_the_repository_with_its_own_credentials():
-    servers = "<servers><server><id>company</id><username>me</username><password>secret</password></server></servers>"
-    (found,) = effective(MIRROR.format("company", "*", "https://company.example/maven") + servers)
+def test_a_mirror_replaces_the_repository_with_its_own_credentials() -> None:
+    server = "<server><id>company</id><username>me</username><password>secret</password></server>"
+    (found,) = effective(
+        MIRROR.format("company", "*", "https://company.example/maven") + f"<servers>{server}</servers>"
+    )
     assert found.base.url == "https://company.example/maven"
     assert found.base.auth == ("me", "secret")
     assert "secret" not in repr(found)
     assert "secret" not in str(found.base)
 
 
-def test_a_mirror_that_names_the_repository_goes_before_a_pattern():
+def test_a_mirror_that_names_the_repository_goes_before_a_pattern() -> None:
     mirrors = (
         "<mirrors><mirror><id>all</id><mirrorOf>*</mirrorOf><url>https://all.example</url></mirror>"
         "<mirror><id>exact</id><mirrorOf>main</mirrorOf><url>https://exact.example</url></mirror></mirrors>"
@@ -45,13 +50,13 @@ def test_a_mirror_that_names_the_repository_goes_before_a_pattern():
     assert found.name == "exact"
 
 
-def test_a_blocked_repository_is_a_usage_error():
+def test_a_blocked_repository_is_a_usage_error() -> None:
     mirror = MIRROR.format("stop", "*", "http://0.0.0.0/").replace("<url>", "<blocked>true</blocked><url>")
     with pytest.raises(UsageError):
         effective(mirror)
 
 
-def test_an_encrypted_password_is_refused_with_a_cure():
+def test_an_encrypted_password_is_refused_with_a_cure() -> None:
     server = "<server><id>main</id><username>me</username><password>{COQLCE6=}</password></server>"
     with pytest.raises(UsageError) as caught:
         effective(f"<servers>{server}</servers>")
@@ -59,12 +64,12 @@ def test_an_encrypted_password_is_refused_with_a_cure():
     assert "env." in caught.value.cure
 
 
-def test_a_repository_on_disk_is_refused():
+def test_a_repository_on_disk_is_refused() -> None:
     with pytest.raises(UsageError):
         effective(MIRROR.format("disk", "*", "file:///srv/repo"))
 
 
-def test_proxies_are_used_and_spared_hosts_are_not():
+def test_proxies_are_used_and_spared_hosts_are_not() -> None:
     proxy = (
         "<proxies><proxy><active>true</active><host>proxy.example</host><port>3128</port>"
         "<username>u</username><password>p@:</password><nonProxyHosts>{}</nonProxyHosts></proxy></proxies>"
@@ -91,23 +96,23 @@ def test_proxies_are_used_and_spared_hosts_are_not():
         ("external:http:*", "https://x.example", False),
     ],
 )
-def test_mirror_patterns_as_maven_reads_them(pattern, url, answer):
+def test_mirror_patterns_as_maven_reads_them(pattern: Any, url: str, answer: Any) -> None:
     assert matches(pattern, "main", url) is answer
 
 
-def node(artifact, children=(), **words):
+def node(artifact: Any, children: Any = (), **words: Any) -> Any:
     return {
         "groupId": "g", "artifactId": artifact, "version": "1", "type": "jar", "scope": "compile",
         "classifier": "", "children": list(children), **words,
     }  # fmt: skip
 
 
-def test_a_tree_gives_each_artifact_once_without_the_root():
+def test_a_tree_gives_each_artifact_once_without_the_root() -> None:
     tree = node("root", [node("a", [node("b")]), node("b"), node("c", type="pom"), node("d", classifier="x")])
     assert [str(item) for item in parse_tree(json.dumps(tree))] == ["g:a:jar:1", "g:b:jar:1", "g:d:jar:x:1"]
 
 
-def test_a_tree_cannot_lead_out_of_the_repository():
+def test_a_tree_cannot_lead_out_of_the_repository() -> None:
     with pytest.raises(ValueError, match="coordinate"):
         parse_tree(json.dumps(node("root", [node("../../../etc/passwd")])))
 
@@ -115,17 +120,17 @@ def test_a_tree_cannot_lead_out_of_the_repository():
 @pytest.mark.parametrize(
     "text", ["g:a:jar:1", "g:a:jar:x:1", "org.apache.flink:flink-table-planner_2.12:pom:1.20.3"]
 )
-def test_coordinates_are_read_as_they_are_written(text):
+def test_coordinates_are_read_as_they_are_written(text: str) -> None:
     assert str(maven.parse_coordinate(text)) == text
 
 
 @pytest.mark.parametrize("text", ["", "g:a:1", "g:a:jar:x:y:1", "g:..:jar:1", "g:a:jar:1/2", "g:a:jar:"])
-def test_other_texts_are_no_coordinates(text):
+def test_other_texts_are_no_coordinates(text: str) -> None:
     with pytest.raises(ValueError, match="coordinate"):
         maven.parse_coordinate(text)
 
 
-def test_a_pom_gives_parent_and_licences():
+def test_a_pom_gives_parent_and_licences() -> None:
     pom = b"""<project xmlns="http://maven.apache.org/POM/4.0.0"><parent><groupId>g</groupId>
     <artifactId>p</artifactId><version>2</version></parent>
     <licenses><license><name>Apache  License,
@@ -140,18 +145,18 @@ OUTSIDE = b'<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><project>&a;</
 
 
 @pytest.mark.parametrize("raw", [b"", b"<project>", b"<html><br></html>", BOMB, OUTSIDE, b"\xff\xfe"])
-def test_a_hostile_pom_is_refused(raw):
+def test_a_hostile_pom_is_refused(raw: bytes) -> None:
     with pytest.raises(WorldError):
         pom_facts(raw, "g:a:pom:1")
 
 
-def test_a_parent_cannot_lead_out_of_the_repository():
+def test_a_parent_cannot_lead_out_of_the_repository() -> None:
     parent = b"<groupId>../..</groupId><artifactId>p</artifactId><version>2</version>"
     with pytest.raises(WorldError):
         pom_facts(b"<project><parent>" + parent + b"</parent></project>", "x")
 
 
-def test_addresses_in_mavens_words_lose_their_passwords():
+def test_addresses_in_mavens_words_lose_their_passwords() -> None:
     text = maven.redact_addresses("Could not transfer from https://me:secret@host.example/x")
     assert "secret" not in text
     assert "host.example" in text

@@ -1,5 +1,8 @@
+from __future__ import annotations
+
 import contextlib
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -20,7 +23,7 @@ TOLD = {
 }  # fmt: skip
 
 
-def test_json_page():
+def test_json_page() -> None:
     row = {
         "filename": "dill-0.3.tar.gz",
         "url": "../../p/dill-0.3.tar.gz",
@@ -33,7 +36,7 @@ def test_json_page():
     assert "secret" not in repr(item)
 
 
-def test_html_page():
+def test_html_page() -> None:
     text = (
         '<html><a href="../../p/dill-0.3.tar.gz#sha256='
         + "b" * 64
@@ -48,27 +51,27 @@ def test_html_page():
 
 
 @given(st.text(max_size=200))
-def test_any_html_is_read_without_a_crash(text):
+def test_any_html_is_read_without_a_crash(text: str) -> None:
     parse_html(text, PAGE)
 
 
 @given(
     st.recursive(st.none() | st.integers() | st.text(), lambda t: st.lists(t) | st.dictionaries(st.text(), t))
 )
-def test_any_json_gives_files_or_an_upstream_error(value):
+def test_any_json_gives_files_or_an_upstream_error(value: Any) -> None:
     for document in (value, {"files": value}):
         with contextlib.suppress(UpstreamError):
             parse_json(json.dumps(document), PAGE)
 
 
-def test_what_is_no_index_page_is_said_without_secrets():
+def test_what_is_no_index_page_is_said_without_secrets() -> None:
     with pytest.raises(UpstreamError) as caught:
         parse_json("{}", PAGE)
     assert "index.example" in caught.value.message
     assert "secret" not in str(caught.value)
 
 
-def test_pips_settings_become_locations():
+def test_pips_settings_become_locations() -> None:
     told = {
         **TOLD,
         "extra_index_urls": ["https://second.example/simple"],
@@ -81,7 +84,7 @@ def test_pips_settings_become_locations():
     assert first.verify == "/ca.pem"
 
 
-def test_a_trusted_host_is_not_verified_and_others_are():
+def test_a_trusted_host_is_not_verified_and_others_are() -> None:
     told = {
         **TOLD,
         "extra_index_urls": ["https://second.example/simple"],
@@ -93,12 +96,12 @@ def test_a_trusted_host_is_not_verified_and_others_are():
 
 
 @pytest.mark.parametrize("change", [{"no_index": True}, {"index_url": ""}])
-def test_no_index_is_a_usage_error(change):
+def test_no_index_is_a_usage_error(change: Any) -> None:
     with pytest.raises(UsageError):
         parse_settings({**TOLD, **change})
 
 
-def test_platform_tags_of_a_target():
+def test_platform_tags_of_a_target() -> None:
     tags = platforms(TARGET)
     assert tags[0] == "manylinux_2_36_x86_64"
     assert "manylinux2014_x86_64" in tags
@@ -121,11 +124,11 @@ def test_platform_tags_of_a_target():
         ("x-1.tar.gz", False),
     ],
 )
-def test_which_wheels_run_on_a_target(filename, answer):
+def test_which_wheels_run_on_a_target(filename: str, answer: Any) -> None:
     assert runs_on(filename, TARGET) is answer
 
 
-def test_the_source_archive_is_found_by_version():
+def test_the_source_archive_is_found_by_version() -> None:
     names = [
         "hdfs-2.7.3.zip",
         "hdfs-2.7.2.tar.gz",
@@ -135,11 +138,13 @@ def test_the_source_archive_is_found_by_version():
     ]
     rows = [{"filename": name, "url": name, "hashes": {}} for name in names]
     files = parse_json(json.dumps({"files": rows}), PAGE)
-    assert find_sdist(files, "2.7.3").filename == "hdfs-2.7.3.tar.gz"
+    found = find_sdist(files, "2.7.3")
+    assert found is not None
+    assert found.filename == "hdfs-2.7.3.tar.gz"
     assert find_sdist(files, "9") is None
 
 
-def test_pips_report():
+def test_pips_report() -> None:
     report = {
         "install": [
             {
@@ -156,7 +161,7 @@ def test_pips_report():
     assert item.licence == "MIT"
 
 
-def test_licences_by_how_exactly_they_are_stated():
+def test_licences_by_how_exactly_they_are_stated() -> None:
     classifiers = ["License :: OSI Approved", "License :: OSI Approved :: BSD License", "Topic :: X"]
     assert licence_of({"license_expression": "MIT", "classifier": classifiers}) == "MIT"
     assert licence_of({"license": "whatever", "classifier": classifiers}) == "BSD License"
@@ -172,5 +177,5 @@ def test_licences_by_how_exactly_they_are_stated():
         ("http://host:notaport/", "an address that cannot be read"),
     ],
 )
-def test_addresses_are_shown_without_secrets(url, shown):
+def test_addresses_are_shown_without_secrets(url: str, shown: Any) -> None:
     assert redact(url) == shown
