@@ -171,11 +171,11 @@ class _Reader:
     def fault(self, where: Iterable[str | int], message: str, cure: str) -> UsageError:
         return self.document.fault(("entries", self.name, *where), f"{self.name}: {message}", cure)
 
-    def path(self, *where: str | int) -> str:
+    def path(self, *where: str | int, versioned: bool = False) -> str:
         value: Any = self.raw
         for key in where:
             value = value[key]
-        fault = path_fault(value)
+        fault = path_fault(value.replace("{version}", "0") if versioned else value)
         if fault:
             raise self.fault(where, f"{value!r} {fault}", "write a plain path relative to the release")
         return str(value)
@@ -204,7 +204,7 @@ def _file(reader: _Reader) -> FileEntry:
             raise reader.fault(
                 ("apache",), f"{apache!r} {fault}", "write the path below Apache's dist folder"
             )
-    return FileEntry(*reader.common(), reader.path("path"), url, apache, versions)
+    return FileEntry(*reader.common(), reader.path("path", versioned=bool(versions)), url, apache, versions)
 
 
 def _artifact(text: str, versions: Iterable[str], classifier: str = "") -> Artifact:
