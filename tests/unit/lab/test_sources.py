@@ -59,7 +59,7 @@ deb http://mirror.example/security bookworm-security main
 """
     found = sources.sources(_apt(tmp_path, list=text))
     assert (
-        "Uris: http://mirror.example/debian\nSuites: bookworm\nComponents: main contrib\nArch: amd64\n"
+        "Uris: http://mirror.example/debian\nSuites: bookworm\nComponents: main contrib\nArchitectures: amd64\n"
         in found
     )
     assert "Signed-By: /k.gpg" in found
