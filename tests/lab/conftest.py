@@ -1,0 +1,86 @@
+"""Labs of the tests' own, brought up as a user does it and removed again, also after a failure."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from lab.engine import docker
+from lab.model import CHECKOUT, Lab, lab_named
+from lab.network import LABEL
+
+_SECONDS = 1800
+
+
+@dataclass(frozen=True)
+class UpLab:
+    """A lab that is up, the engine that provisioned it, and what ``up --json`` said the first time."""
+
+    lab: Lab
+    engine: str
+    report: dict[str, Any]
+
+
+def inv(*words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run ``./inv`` with ``words`` as a user does."""
+    done = subprocess.run(
+        [str(CHECKOUT / "inv"), *words],
+        capture_output=True,
+        text=True,
+        timeout=_SECONDS,
+        stdin=subprocess.DEVNULL,
+    )
+    if check and done.returncode != 0:
+        pytest.fail(f"./inv {' '.join(words)}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}")
+    return done
+
+
+def up(name: str, engine: str, *words: str) -> dict[str, Any]:
+    """Run ``./inv up --json`` and return its document."""
+    report: dict[str, Any] = json.loads(
+        inv("--json", "up", "--name", name, "--engine", engine, *words).stdout
+    )
+    return report
+
+
+def leftovers(lab: Lab) -> list[str]:
+    """Return what Docker and the checkout still have of ``lab``."""
+    mine = f"label={LABEL}={lab.id}"
+    found = docker("ps", "--all", "--quiet", "--filter", mine).stdout.split()
+    found += docker("volume", "ls", "--quiet", "--filter", mine).stdout.split()
+    found += docker("network", "ls", "--quiet", "--filter", mine).stdout.split()
+    return found + ([str(lab.folder)] if lab.folder.exists() else [])
+
+
+def _lab(name: str, engine: str) -> Iterator[UpLab]:
+    lab = lab_named(name)
+    inv("down", "--name", name)  # what an interrupted run left
+    try:
+        yield UpLab(lab, engine, up(name, engine))
+    finally:
+        if os.environ.get("PNDA_KEEP_LABS") != "1":
+            inv("down", "--name", name)
+            assert leftovers(lab) == [] or not docker("version", check=False).stdout
+
+
+@pytest.fixture(scope="session")
+def ansible_lab() -> Iterator[UpLab]:
+    yield from _lab("test-ansible", "ansible")
+
+
+@pytest.fixture(scope="session")
+def salt_lab() -> Iterator[UpLab]:
+    yield from _lab("test-salt", "salt")
+
+
+@pytest.fixture
+def any_lab(request: pytest.FixtureRequest) -> UpLab:
+    """The lab of the engine that the test is parametrised with."""
+    lab: UpLab = request.getfixturevalue(f"{request.param}_lab")
+    return lab
