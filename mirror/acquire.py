@@ -98,7 +98,7 @@ class _Source:
                 self._upstreams = Upstreams(fetcher)
             fetcher.progress = meter.advance
             # The largest first, so that no single long one is left at the end.
-            in_parallel(self._fetch_one, sorted(items, key=lambda item: -item.size))
+            in_parallel(self._fetch_one, sorted(items, key=lambda item: -item.size), fetcher.stop)
 
     def _fetch_one(self, item: LockedFile) -> None:
         assert self._fetcher is not None

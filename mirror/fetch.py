@@ -11,7 +11,6 @@ import os
 import random
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -94,8 +93,13 @@ class Fetcher:
     ) -> None:
         self._folder, self._policy, self.progress = folder, policy or Policy(), progress
         self._local, self._lock = threading.local(), threading.Lock()
+        self._stopped = threading.Event()
         self.requests = 0
         self.fetched_bytes = 0
+
+    def stop(self) -> None:
+        """Let transfers in other threads end at their next chunk: the work has failed or is not wanted."""
+        self._stopped.set()
 
     def download(self, wanted: Wanted) -> Fetched:
         """Fetch ``wanted`` into a temporary file and return it with its digests.
@@ -178,7 +182,8 @@ class Fetcher:
                         f"{location}: {error} ({tries})",
                         "check the network and the proxy, or try again later",
                     ) from error
-                time.sleep(wait)
+                if self._stopped.wait(wait):
+                    raise UpstreamError(f"{location}: given up", "see the error before") from error
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _wait(self, attempt: int, asked: float | None) -> float | None:
@@ -290,10 +295,12 @@ class Fetcher:
         """Yield the raw body. A body longer than ``limit`` bytes is refused, a short one is transient."""
         count = 0
         try:
-            while chunk := answer.raw.read(CHUNK, decode_content=False):
+            while chunk := answer.raw.read1(CHUNK, decode_content=False):
                 count += len(chunk)
                 if count > limit:
                     raise _WrongBytesError(f"more than the expected {limit} bytes")
+                if self._stopped.is_set():
+                    raise UpstreamError("a transfer was given up", "see the error before")
                 yield chunk
         except (urllib3.exceptions.HTTPError, ConnectionError, TimeoutError) as error:
             raise _TransientError(f"the answer broke off after {count} bytes: {_reason(error)}") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,15 +25,25 @@ Given = TypeVar("Given")
 Made = TypeVar("Made")
 
 
-def in_parallel(work: Callable[[Given], Made], items: Iterable[Given]) -> list[Made]:
-    """Return ``work(item)`` for all items in their order; the first error stops what has not begun."""
+def in_parallel(
+    work: Callable[[Given], Made], items: Iterable[Given], stop: Callable[[], None]
+) -> list[Made]:
+    """Return ``work(item)`` for all items, in their order, by a few threads.
+
+    The first error (or Ctrl-C) cancels what has not begun, calls ``stop`` to end what has, and is
+    raised.
+    """
     with ThreadPoolExecutor(_PARALLEL) as pool:
         futures = [pool.submit(work, item) for item in items]
         try:
+            ended, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            for future in ended:
+                future.result()
             return [future.result() for future in futures]
         except BaseException:
             for future in futures:
                 future.cancel()
+            stop()
             raise
 
 

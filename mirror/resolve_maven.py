@@ -59,7 +59,7 @@ def choose(entry: str, artifacts: Iterable[Artifact], resolver: Resolver) -> lis
     """
     repositories = resolver.upstreams.repositories()
     wanted = list(artifacts)
-    found = in_parallel(lambda item: _first(item, repositories, resolver), wanted)
+    found = in_parallel(lambda item: _first(item, repositories, resolver), wanted, resolver.fetcher.stop)
     missing = [
         Missing(entry, item.label, item.versions)
         for item, chosen in zip(wanted, found, strict=True)
@@ -76,7 +76,9 @@ def pin_all(
     """Pin the files of ``coordinates``; raises NotPublishedError for those that nobody has."""
     repositories = resolver.upstreams.repositories()
     done = in_parallel(
-        lambda item: _pin(item, repositories, resolver, instead.get(item, "")), list(coordinates)
+        lambda item: _pin(item, repositories, resolver, instead.get(item, "")),
+        coordinates,
+        resolver.fetcher.stop,
     )
     pairs = list(zip(coordinates, done, strict=True))
     missing = [Missing(entry, str(item), (item.version,)) for item, pinned in pairs if pinned is None]

@@ -210,7 +210,9 @@ def _lock_wheels(entry: PythonEntry, resolver: Resolver, chosen: list[_Chosen]) 
     if missing:
         raise NotPublishedError(missing)
     pairs = [(item, found) for item, found in zip(chosen, listed, strict=True) if found is not None]
-    pins = in_parallel(lambda pair: pin_index_file(resolver, pair[0].project, pair[1]), pairs)
+    pins = in_parallel(
+        lambda pair: pin_index_file(resolver, pair[0].project, pair[1]), pairs, resolver.fetcher.stop
+    )
     return [
         resolver.locked(f"{entry.into}/packages/{item.filename}", entry, pinned, item.licence)
         for (item, _), pinned in zip(pairs, pins, strict=True)

@@ -404,3 +404,27 @@ def end(process: Any) -> None:
     if process.poll() is None:
         process.send_signal(signal.SIGKILL)
     process.communicate(timeout=30)
+
+
+def test_one_wrong_file_ends_the_transfers_of_the_others(ready: World) -> None:
+    ready.upstream.set(f"/{FIRST}", flipped(BODIES[FIRST]))
+    ready.upstream.set("/file1.tgz", slowly(BODIES["file1.tgz"], 60, parts=600))
+    started = time.monotonic()
+    done = ready.command("build", timeout=50)
+    assert done.returncode == 1
+    assert FIRST in done.stderr
+    assert time.monotonic() - started < 40
+
+
+def test_an_interrupted_build_is_exit_130_and_publishes_nothing(ready: World) -> None:
+    ready.upstream.set(f"/{FIRST}", slowly(BODIES[FIRST], 60, parts=600), BODIES[FIRST])
+    process = ready.start("from core.program import main; main()")
+    try:
+        wait_for(lambda: ready.upstream.count(f"/{FIRST}"))
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=40)
+    finally:
+        end(process)
+    assert process.returncode == 130, err
+    assert ready.current() is None
+    assert ready.command("build").returncode == 0
