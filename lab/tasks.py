@@ -8,7 +8,7 @@ from invoke.collection import Collection
 from invoke.context import Context
 from invoke.tasks import task
 
-from core import console
+from core import console, locks
 from core.errors import UsageError, WorldError
 
 if TYPE_CHECKING:
@@ -114,6 +114,20 @@ def status(_: Context, name: str = "lab") -> None:
 
 
 @task(help={"name": _NAME})
+def jobs(_: Context, name: str = "lab") -> None:
+    """Run the jobs again on a lab that is up, and see them in the history server and in Graphite."""
+    from lab.up import run_jobs
+
+    lab = _lab(name)
+    with locks.held(lab.folder / "lab.lock", f"run on the lab {lab.name}"):
+        ran = run_jobs(lab)
+    console.result(
+        {"jobs": [{"name": job.name, "id": job.id, "seconds": job.seconds} for job in ran]},
+        "\n".join(f"{job.name} {job.id} FINISHED in {job.seconds:.1f} s" for job in ran),
+    )
+
+
+@task(help={"name": _NAME})
 def verify(_: Context, name: str = "lab") -> None:
     """Run the testinfra suite against a lab."""
     from lab.model import lab_named
@@ -154,4 +168,4 @@ def _lab(name: str) -> Lab:
     return lab_named(name)
 
 
-ns = Collection("lab", nodes, status, verify, snapshot, compare)
+ns = Collection("lab", nodes, jobs, status, verify, snapshot, compare)

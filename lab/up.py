@@ -61,7 +61,7 @@ def up(lab: Lab, engine: str, with_jobs: bool = True) -> UpReport:
             session_cluster.start(lab)
             kafka.wait(lab)
             graphite.wait(lab)
-        jobs = _jobs(lab) if with_jobs else ()
+        jobs = run_jobs(lab) if with_jobs else ()
         with console.step("testinfra"):
             checks = verify.verify(lab)
             console.say(f"   {checks}")
@@ -91,6 +91,21 @@ def provision(lab: Lab, engine: str) -> ApplyReport:
         for host, result in report.hosts.items():
             console.say(f"   {host}: {result.changed} changed")
     return report
+
+
+def run_jobs(lab: Lab) -> tuple[FinishedJob, ...]:
+    """Run the jobs, and see them in the history server and the longest one's metrics in Graphite.
+
+    Raises WorldError naming what failed or does not show up.
+    """
+    since = time.time()
+    jobs = job_run.all_jobs(job_run.new(lab))
+    with console.step("jobs in the history server"):
+        history.wait_for(lab, jobs)
+    longest = max(jobs, key=lambda job: job.seconds)
+    with console.step(f"metrics of {longest.name} in Graphite"):
+        console.say(f"   {graphite.application_counter(lab, longest.name, since)}")
+    return jobs
 
 
 def _prepare(lab: Lab, with_jobs: bool) -> tuple[list[BuildReport], dict[str, str]]:
@@ -130,14 +145,3 @@ def _own_mirror(lab: Lab) -> BuildReport:
     from mirror.build import BuildRequest, build
 
     return build(BuildRequest(_OWN / "catalogue.yml", _OWN / "catalogue.lock", lab.own_mirror_root))
-
-
-def _jobs(lab: Lab) -> tuple[FinishedJob, ...]:
-    since = time.time()
-    jobs = job_run.all_jobs(job_run.new(lab))
-    with console.step("jobs in the history server"):
-        history.wait_for(lab, jobs)
-    longest = max(jobs, key=lambda job: job.seconds)
-    with console.step(f"metrics of {longest.name} in Graphite"):
-        console.say(f"   {graphite.application_counter(lab, longest.name, since)}")
-    return jobs
