@@ -124,17 +124,8 @@ def by_ansible(fixtures: dict[str, Facts], tmp_path_factory: pytest.TempPathFact
         "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
         "LC_ALL": "C.UTF-8",
     }
-    words = [
-        sys.executable,
-        "-P",
-        "-m",
-        "ansible",
-        "playbook",
-        "-i",
-        folder / "inventory",
-        folder / "play.json",
-    ]
-    run(words, timeout=500, cwd=folder, env=environment)
+    words = [sys.executable, "-P", "-m", "ansible", "playbook", "-i", str(folder / "inventory")]
+    run([*words, str(folder / "play.json")], timeout=500, cwd=folder, env=environment)
     return bases
 
 
