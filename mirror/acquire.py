@@ -117,6 +117,8 @@ class _Source:
             ) from error
 
     def _make(self, item: LockedFile, inputs: Iterable[LockedFile]) -> None:
+        # The result, and as much again for what is unpacked on the way.
+        require_space(self._cache.temporary, 2 * item.size, f"making {item.path}")
         blobs = {one.path: self._checked(one) for one in inputs}
         with (
             console.step(f"making {item.path}"),

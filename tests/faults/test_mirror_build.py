@@ -409,11 +409,9 @@ def end(process: Any) -> None:
 def test_one_wrong_file_ends_the_transfers_of_the_others(ready: World) -> None:
     ready.upstream.set(f"/{FIRST}", flipped(BODIES[FIRST]))
     ready.upstream.set("/file1.tgz", slowly(BODIES["file1.tgz"], 60, parts=600))
-    started = time.monotonic()
-    done = ready.command("build", timeout=50)
+    done = ready.command("build", timeout=50)  # less than that transfer would take
     assert done.returncode == 1
     assert FIRST in done.stderr
-    assert time.monotonic() - started < 40
 
 
 def test_an_interrupted_build_is_exit_130_and_publishes_nothing(ready: World) -> None:
