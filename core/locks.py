@@ -34,7 +34,9 @@ def held(path: Path, what: str) -> Iterator[None]:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise BusyError(f"another {what} is at work: {_holder(path)}", "wait for its end, then try again") from error
+            raise BusyError(
+                f"another {what} is at work: {_holder(path)}", "wait for its end, then try again"
+            ) from error
         stream.truncate(0)
         json.dump(
             {
