@@ -27,26 +27,30 @@ def safe_name(name: str, archive: str) -> str:
     return name.rstrip("/")
 
 
-def unpack_tar(archive: Path, into: Path, wanted: Callable[[str], bool] = lambda _name: True) -> list[str]:
+def unpack_tar(
+    archive: Path, into: Path, wanted: Callable[[str], bool] = lambda _name: True, title: str = ""
+) -> list[str]:
     """Unpack the regular files of a tar (of any compression) that ``wanted`` accepts, below ``into``.
 
-    Returns their names. Every member is checked, wanted or not. Raises WorldError for links,
-    devices, escaping or repeated names, too many members or bytes, or a damaged archive.
+    Returns their names. ``title`` names the archive in messages. Every member is checked, wanted or
+    not. Raises WorldError for links, devices, escaping or repeated names, too many members or bytes,
+    or a damaged archive.
     """
+    label = title or archive.name
     names: list[str] = []
     seen: set[str] = set()
     total = 0
-    with _readable(archive), tarfile.open(archive, mode="r:*") as tar:
+    with _readable(label), tarfile.open(archive, mode="r:*") as tar:
         for member in tar:
-            name = safe_name(member.name.removeprefix("./") or "top", archive.name)
+            name = safe_name(member.name.removeprefix("./") or "top", label)
             total += member.size
-            _check_bounds(archive, len(seen), total)
+            _check_bounds(label, len(seen), total)
             if member.isdir():
                 continue
             if not member.isreg():
-                raise WorldError(f"{archive.name}: {name!r} is a link or a device", "do not use this archive")
+                raise WorldError(f"{label}: {name!r} is a link or a device", "do not use this archive")
             if name in seen:
-                raise WorldError(f"{archive.name}: {name!r} stands there twice", "do not use this archive")
+                raise WorldError(f"{label}: {name!r} stands there twice", "do not use this archive")
             seen.add(name)
             if wanted(name):
                 source = tar.extractfile(member)
@@ -61,41 +65,42 @@ def unpack_tar(archive: Path, into: Path, wanted: Callable[[str], bool] = lambda
 
 
 @contextmanager
-def open_zip(archive: Path) -> Iterator[zipfile.ZipFile]:
+def open_zip(archive: Path, title: str = "") -> Iterator[zipfile.ZipFile]:
     """Open a zip whose members are all regular, inside, distinct and of bounded size.
 
-    Raises WorldError otherwise.
+    ``title`` names it in messages. Raises WorldError otherwise.
     """
-    with _readable(archive), zipfile.ZipFile(archive) as opened:
+    label = title or archive.name
+    with _readable(label), zipfile.ZipFile(archive) as opened:
         seen: set[str] = set()
         total = 0
         for info in opened.infolist():
-            name = safe_name(info.filename, archive.name)
+            name = safe_name(info.filename, label)
             total += info.file_size
-            _check_bounds(archive, len(seen), total)
+            _check_bounds(label, len(seen), total)
             kind = (info.external_attr >> 16) & 0o170000
             if kind not in (0, 0o100000, 0o040000):
-                raise WorldError(f"{archive.name}: {name!r} is a link or a device", "do not use this archive")
+                raise WorldError(f"{label}: {name!r} is a link or a device", "do not use this archive")
             if name in seen:
-                raise WorldError(f"{archive.name}: {name!r} stands there twice", "do not use this archive")
+                raise WorldError(f"{label}: {name!r} stands there twice", "do not use this archive")
             seen.add(name)
         yield opened
 
 
 @contextmanager
-def _readable(archive: Path) -> Iterator[None]:
+def _readable(label: str) -> Iterator[None]:
     try:
         yield
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, NotImplementedError, UnicodeDecodeError) as error:
         raise WorldError(
-            f"{archive.name}: a damaged archive ({error})",
+            f"{label}: a damaged archive ({error})",
             "fetch it again; compare its digest with upstream's",
         ) from error
 
 
-def _check_bounds(archive: Path, members: int, total: int) -> None:
+def _check_bounds(label: str, members: int, total: int) -> None:
     if members > _MAX_MEMBERS or total > _MAX_BYTES:
         raise WorldError(
-            f"{archive.name}: more than {_MAX_MEMBERS} members or {_MAX_BYTES >> 30} GiB unpacked",
+            f"{label}: more than {_MAX_MEMBERS} members or {_MAX_BYTES >> 30} GiB unpacked",
             "this cannot be an archive that belongs here",
         )

@@ -48,12 +48,16 @@ def assemble(parts: FlinkParts, output: Path, scratch: Path) -> None:
     an archive cannot do without.
     """
     with ExitStack() as stack:
-        wheel = stack.enter_context(open_zip(parts.distribution))
+        wheel = stack.enter_context(
+            open_zip(parts.distribution, f"the wheel of apache-flink {parts.version}")
+        )
         members = dict(_from_distribution(wheel))
         if parts.libraries_name.endswith(".whl"):
-            members.update(_from_library_wheel(stack.enter_context(open_zip(parts.libraries))))
+            members.update(
+                _from_library_wheel(stack.enter_context(open_zip(parts.libraries, parts.libraries_name)))
+            )
         else:
-            members.update(_from_library_sdist(parts.libraries, scratch))
+            members.update(_from_library_sdist(parts, scratch))
         for path, jar in parts.additions.items():
             if path in members:
                 raise WorldError(
@@ -102,11 +106,11 @@ def _from_library_wheel(wheel: zipfile.ZipFile) -> Iterator[tuple[str, Member]]:
                 yield target, _zip_member(wheel, info, _mode(target))
 
 
-def _from_library_sdist(archive: Path, scratch: Path) -> Iterator[tuple[str, Member]]:
+def _from_library_sdist(parts: FlinkParts, scratch: Path) -> Iterator[tuple[str, Member]]:
     def place(name: str) -> str:
         return _library_path(name.partition("/")[2], "deps")
 
-    for name in unpack_tar(archive, scratch, lambda name: bool(place(name))):
+    for name in unpack_tar(parts.libraries, scratch, lambda name: bool(place(name)), parts.libraries_name):
         yield place(name), _path_member(scratch / name, _mode(place(name)))
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import email
 import json
+import re
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from packaging.utils import InvalidSdistFilename, canonicalize_name, parse_sdist_filename
@@ -18,6 +19,7 @@ from core import console
 from core.errors import UsageError, WorldError
 from core.process import run
 from mirror import digests
+from mirror.archives import open_zip
 from mirror.catalogue import PythonEntry, Target
 from mirror.digests import Digests
 from mirror.lockfile import LockedFile
@@ -48,9 +50,7 @@ class _Chosen:
     """A wheel that pip chose."""
 
     project: str
-    version: str
     filename: str
-    licence: str
 
 
 def resolve(entry: PythonEntry, resolver: Resolver) -> tuple[list[LockedFile], list[LockedFile]]:
@@ -75,8 +75,8 @@ def resolve(entry: PythonEntry, resolver: Resolver) -> tuple[list[LockedFile], l
                 "take them out of the catalogue",
             )
         files = _lock_wheels(entry, resolver, [i for i in chosen.values() if i.filename not in built])
-        for wheel, item in built.items():
-            files.append(_lock_built(entry, resolver, item, chosen[wheel]))
+        for item in built.values():
+            files.append(_lock_built(entry, resolver, item))
     return files, [item.source for item in built.values()]
 
 
@@ -177,26 +177,32 @@ def parse_report(text: str) -> list[_Chosen]:
     """Return the wheels of a pip installation report (format 1, PEP 566 metadata inside)."""
     chosen = []
     for item in json.loads(text)["install"]:
-        metadata = item["metadata"]
         filename = unquote(urlsplit(item["download_info"]["url"]).path).rsplit("/", 1)[-1]
-        chosen.append(
-            _Chosen(canonicalize_name(metadata["name"]), metadata["version"], filename, licence_of(metadata))
-        )
+        chosen.append(_Chosen(canonicalize_name(item["metadata"]["name"]), filename))
     return chosen
 
 
-def licence_of(metadata: Mapping[str, Any]) -> str:
-    """Return the licence that a wheel's metadata state: expression, classifiers, or one short line."""
-    if metadata.get("license_expression"):
-        return str(metadata["license_expression"])
+def licence_in(wheel: Path, name: str) -> str:
+    """Return the licence that the wheel called ``name`` states: expression, classifiers, or one line.
+
+    Raises WorldError when the file is no readable wheel, or one with hostile members.
+    """
+    with open_zip(wheel, name) as opened:
+        # Only the wheel's own: vendored packages bring theirs further down.
+        names = [name for name in opened.namelist() if re.fullmatch(r"[^/]+\.dist-info/METADATA", name)]
+        if len(names) != 1:
+            raise WorldError(f"{name}: not a wheel (no METADATA)", "do not use this file")
+        metadata = email.message_from_bytes(opened.read(names[0]))
+    if metadata.get("License-Expression"):
+        return str(metadata["License-Expression"])
     named = [
-        line.rsplit(" :: ", 1)[-1]
-        for line in metadata.get("classifier", ())
-        if line.startswith("License :: ") and line != "License :: OSI Approved"
+        str(line).rsplit(" :: ", 1)[-1]
+        for line in metadata.get_all("Classifier", [])
+        if str(line).startswith("License :: ") and str(line) != "License :: OSI Approved"
     ]
     if named:
         return " or ".join(named)
-    first = str(metadata.get("license") or "").strip().splitlines()
+    first = str(metadata.get("License") or "").strip().splitlines()
     return first[0][:120] if first else ""
 
 
@@ -214,23 +220,26 @@ def _lock_wheels(entry: PythonEntry, resolver: Resolver, chosen: list[_Chosen]) 
         lambda pair: pin_index_file(resolver, pair[0].project, pair[1]), pairs, resolver.fetcher.stop
     )
     return [
-        resolver.locked(f"{entry.into}/packages/{item.filename}", entry, pinned, item.licence)
+        resolver.locked(
+            f"{entry.into}/packages/{item.filename}", entry, pinned, licence_in(pinned.blob, item.filename)
+        )
         for (item, _), pinned in zip(pairs, pins, strict=True)
     ]
 
 
-def _lock_built(entry: PythonEntry, resolver: Resolver, item: _Built, chosen: _Chosen) -> LockedFile:
+def _lock_built(entry: PythonEntry, resolver: Resolver, item: _Built) -> LockedFile:
     filename = item.wheel.name
     source = {
         "kind": "built", "project": item.project, "filename": filename, "input": item.source.path,
         "requires_python": "",
     }  # fmt: skip
+    licence = licence_in(item.wheel, filename)
     resolver.cache.add(item.wheel, item.digests.sha256)
     return resolver.made(
         f"{entry.into}/packages/{filename}",
         entry,
         item.digests,
         source,
-        chosen.licence,
+        licence,
         {"agreed": [], "signature": "made here"},
     )

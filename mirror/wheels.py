@@ -44,7 +44,7 @@ def build_wheel(sdist: Path, name: str, scratch: Path) -> Path:
     """
     sources, built = scratch / "sources", scratch / "built"
     built.mkdir()
-    unpack_tar(sdist, sources)
+    unpack_tar(sdist, sources, title=name)
     tops = sorted(sources.iterdir())
     if len(tops) != 1 or not (tops[0] / "setup.py").is_file():
         raise WorldError(

@@ -2,18 +2,20 @@ from __future__ import annotations
 
 import contextlib
 import json
+import zipfile
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.errors import UpstreamError, UsageError
+from core.errors import UpstreamError, UsageError, WorldError
 from mirror.catalogue import Target
 from mirror.locations import Location, redact
 from mirror.python_index import parse_html, parse_json, parse_settings
 from mirror.resolve_files import runs_on
-from mirror.resolve_python import find_sdist, licence_of, parse_report, platforms
+from mirror.resolve_python import find_sdist, licence_in, parse_report, platforms
 
 PAGE = Location("https://me:secret@index.example/simple/dill/")
 TARGET = Target("here", "3.11", "x86_64", "2.36")
@@ -151,21 +153,36 @@ def test_pips_report() -> None:
                 "download_info": {
                     "url": "https://x.example/a/ruamel_yaml-1%2Blocal-py3-none-any.whl#sha256=0"
                 },
-                "metadata": {"name": "ruamel.yaml", "version": "1+local", "license": "MIT\nlong text"},
+                "metadata": {"name": "ruamel.yaml", "version": "1+local"},
             }
         ]
     }
     (item,) = parse_report(json.dumps(report))
     assert item.project == "ruamel-yaml"
     assert item.filename == "ruamel_yaml-1+local-py3-none-any.whl"
-    assert item.licence == "MIT"
 
 
-def test_licences_by_how_exactly_they_are_stated() -> None:
-    classifiers = ["License :: OSI Approved", "License :: OSI Approved :: BSD License", "Topic :: X"]
-    assert licence_of({"license_expression": "MIT", "classifier": classifiers}) == "MIT"
-    assert licence_of({"license": "whatever", "classifier": classifiers}) == "BSD License"
-    assert licence_of({}) == ""
+@pytest.mark.parametrize(
+    ("metadata", "licence"),
+    [
+        ("License-Expression: MIT\nClassifier: License :: OSI Approved :: BSD License\n", "MIT"),
+        ("License: long\nClassifier: License :: OSI Approved :: BSD License\n", "BSD License"),
+        ("License: Apache 2.0\n        and much more\nClassifier: License :: OSI Approved\n", "Apache 2.0"),
+        ("", ""),
+    ],
+)
+def test_licences_by_how_exactly_they_are_stated(tmp_path: Path, metadata: str, licence: str) -> None:
+    with zipfile.ZipFile(tmp_path / "x.whl", "w") as packed:
+        packed.writestr("x/_vendor/y-1.dist-info/METADATA", "Name: y\nLicense: other\n")
+        packed.writestr("x-1.dist-info/METADATA", f"Metadata-Version: 2.1\nName: x\n{metadata}\ntext")
+    assert licence_in(tmp_path / "x.whl", "x.whl") == licence
+
+
+def test_what_is_no_wheel_has_no_licence(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "x.whl", "w") as packed:
+        packed.writestr("x.py", "")
+    with pytest.raises(WorldError):
+        licence_in(tmp_path / "x.whl", "x.whl")
 
 
 @pytest.mark.parametrize(
