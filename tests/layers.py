@@ -138,8 +138,12 @@ def lint_commands() -> list[tuple[str, list[str]]]:
         ("ruff check", [python, "-m", "ruff", "check", "."]),
         ("ruff format", [python, "-m", "ruff", "format", "--check", "."]),
         ("mypy --strict", [python, "-m", "mypy", "tasks.py", *rooms]),
+        (
+            "mypy --strict, node programs",
+            [python, "-m", "mypy", "--scripts-are-modules", *_scripts(own, b"python3")],
+        ),
         ("yamllint", [python, "-m", "yamllint", "--strict", *yaml]),
-        ("shellcheck", ["shellcheck", *_shell_scripts(own)]),
+        ("shellcheck", ["shellcheck", *_scripts(own, b"sh", b"bash")]),
         ("ansible-lint (production)", [_tool("ansible-lint"), "--offline", "--strict", "roles"]),
         ("salt-lint", [str(ROOT / ".venv-salt" / "bin" / "salt-lint"), *states]),
     ]
@@ -152,12 +156,13 @@ def _tool(name: str) -> str:
     return found
 
 
-def _shell_scripts(files: Sequence[str]) -> list[str]:
+def _scripts(files: Sequence[str], *interpreters: bytes) -> list[str]:
+    """Return those of ``files`` whose first line names one of ``interpreters``."""
     scripts = []
     for name in files:
         with (ROOT / name).open("rb") as stream:
             first = stream.readline(80)
-        if first.startswith(b"#!") and first.split(b"/")[-1].split()[-1] in {b"sh", b"bash"}:
+        if first.startswith(b"#!") and first.split(b"/")[-1].split()[-1] in interpreters:
             scripts.append(name)
     return scripts
 
