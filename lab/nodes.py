@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from core import console
+from core import console, locks
 from core.errors import UsageError
 from core.files import write_atomic
 from lab import containers, engine, images, salt_environment, ssh
@@ -16,10 +16,11 @@ def bring_up(lab: Lab, provisioner: str) -> tuple[str, ...]:
 
     ``provisioner`` is ``ansible`` or ``salt``; for Salt its environment is put on the nodes too.
     """
-    with console.step("images"):
-        tags = build_images(lab)
-    with console.step("containers"):
-        return start(lab, tags, provisioner)
+    with locks.held(lab.folder / "lab.lock", f"run on the lab {lab.name}"):
+        with console.step("images"):
+            tags = build_images(lab)
+        with console.step("containers"):
+            return start(lab, tags, provisioner)
 
 
 def build_images(lab: Lab) -> dict[str, str]:
