@@ -34,16 +34,15 @@ def in_parallel(
     raised.
     """
     with ThreadPoolExecutor(_PARALLEL) as pool:
-        futures = [pool.submit(work, item) for item in items]
         try:
+            futures = [pool.submit(work, item) for item in items]
             ended, _ = wait(futures, return_when=FIRST_EXCEPTION)
             for future in ended:
                 future.result()
             return [future.result() for future in futures]
         except BaseException:
-            for future in futures:
-                future.cancel()
             stop()
+            pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
