@@ -46,6 +46,8 @@ def minion(host: Host, base: str = NODE) -> str:
         "log_file": f"{base}/minion.log",
         "file_roots": {"base": [f"{base}/states"]},
         "pillar_roots": {"base": [f"{base}/pillar"]},
+        # As in the role: nothing runs after a failure.
+        "failhard": True,
         # Each costs seconds of name look-ups or probing, and no state asks for them.
         "enable_fqdns_grains": False,
         "enable_gpu_grains": False,

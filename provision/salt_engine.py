@@ -16,6 +16,7 @@ from provision.facts import Facts
 from provision.report import HostResult
 
 _SECONDS = 3600
+_WAIT = 900  # seconds for another run on the same node to end
 _AT_ONCE = 20
 # Not the script `salt-call`: its first line names the Python of the machine where it was installed.
 _SALT_CALL = "import sys; from salt.scripts import salt_call; sys.argv[0] = 'salt-call'; salt_call()"
@@ -34,9 +35,13 @@ def _host(cluster: Cluster, host: Host, facts: Facts, check: bool) -> HostResult
     folder = pillar.write(cluster, host, facts)
     node = pillar.NODE
     script = (
-        f"set -eu; mkdir -p {node}; chmod 700 {node}; rm -rf {node}/states {node}/pillar; "
+        # A run whose caller was ended goes on here, and must keep its states until its end.
+        f"set -eu; mkdir -p {node}; chmod 700 {node}; exec 9>{node}/lock; "
+        f"flock -w {_WAIT} 9 || {{ echo 'another run of Salt is at work on this node' >&2; exit 77; }}; "
+        f"rm -rf {node}/states {node}/pillar; "
         f"tar -xf - -C {node}; "
-        f"test -x {cluster.salt_python} || {{ echo 'the node has no {cluster.salt_python}' >&2; exit 77; }}; "
+        f"test -x {cluster.salt_python} || {{ echo 'the node has no {cluster.salt_python}; "
+        "set connection.salt_python' >&2; exit 77; }; "
         f'exec {cluster.salt_python} -c "{_SALT_CALL}" --local -c {node} --retcode-passthrough '
         f"--out=json --log-level=error state.apply flink{' test=True' if check else ''}"
     )
@@ -50,7 +55,7 @@ def _host(cluster: Cluster, host: Host, facts: Facts, check: bool) -> HostResult
     if done.code == 255:
         return HostResult(0, (), f"cannot be reached by ssh: {done.tail()}")
     if done.code == 77:
-        return HostResult(0, (), f"{done.tail()}; set connection.salt_python in the cluster file")
+        return HostResult(0, (), done.tail())
     return result_of(done)
 
 

@@ -5,7 +5,12 @@ include:
 
 {{ files(facts, common, 'client') }}
 
+{%- set after = [] %}
+{%- for release in facts.flink_releases %}
+{%- do after.append('flink-install-release-' ~ release.version) %}
+{%- endfor %}
 {% for release in facts.flink_releases if release.python.wheels %}
+{%- do after.append('flink-client-python-' ~ release.version) %}
 flink-client-python-{{ release.version }}:
   cmd.run:
     - name: >-
@@ -13,10 +18,9 @@ flink-client-python-{{ release.version }}:
         {{ facts.flink_state_directory }}/python-{{ release.version }}.txt
         {{ release.python.environment }} {{ facts.flink_mirror_uri }}
     - creates: {{ release.python.environment }}/.complete
-    - failhard: true
     - require:
       - file: flink-client-{{ facts.flink_program_directory }}/install-python
       - file: flink-client-{{ facts.flink_state_directory }}/python-{{ release.version }}.txt
 {% endfor %}
 
-{{ links(facts, 'client') }}
+{{ links(facts, 'client', after) }}

@@ -7,7 +7,7 @@ include:
 
 {{ files(facts, common, 'history_server') }}
 
-{{ links(facts, 'history_server') }}
+{{ links(facts, 'history_server', ['flink-install-release-' ~ facts.flink_history_version]) }}
 
 # A run that was ended before its restart has left files that the server has not read.
 flink-history_server-stale:

@@ -19,15 +19,16 @@ flink-install-user:
 
 {{ files(facts, common, 'install') }}
 
+{%- set installed = [] %}
 {% for release in facts.flink_releases %}
+{%- do installed.append('flink-install-release-' ~ release.version) %}
 flink-install-release-{{ release.version }}:
   cmd.run:
     - name: {{ facts.flink_program_directory }}/install-release {{ facts.flink_state_directory }}/release-{{ release.version }}.json
     - creates: {{ release.home }}/.pnda-{{ release.digest }}
-    - failhard: true
     - require:
       - file: flink-install-{{ facts.flink_program_directory }}/install-release
       - file: flink-install-{{ facts.flink_state_directory }}/release-{{ release.version }}.json
 {% endfor %}
 
-{{ links(facts, 'install') }}
+{{ links(facts, 'install', installed) }}
