@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import socket
 import struct
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -17,6 +18,11 @@ Answer = Callable[["Handler"], None]
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     upstream: Upstream
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that was killed, or gave up, is what these tests are about."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -177,3 +183,55 @@ def flipped(body: bytes) -> bytes:
     """The body with one bit changed in the middle."""
     middle = len(body) // 2
     return body[:middle] + bytes([body[middle] ^ 1]) + body[middle + 1 :]
+
+
+class Ranged:
+    """A file that can be continued; counts in ``sent`` what it sends, keeps in ``asked`` the ranges.
+
+    ``stop``: send nothing from this offset on, until ``go`` is set. ``etag``/``modified`` may change
+    between requests, and ``headers`` replaces what a right answer to a range would say.
+    """
+
+    def __init__(self, body: bytes, etag: str = '"one"', modified: str = "", stop: int = -1) -> None:
+        self.body, self.etag, self.modified, self.stop = body, etag, modified, stop
+        self.headers: dict[str, str] = {}
+        self.honours_range = self.honours_if_range = True
+        self.cut = False
+        self.refuse = 0
+        self.go = threading.Event()
+        self.sent = 0
+        self.asked: list[str] = []
+        self._lock = threading.Lock()
+
+    def __call__(self, handler: Handler) -> None:
+        asked = handler.headers.get("Range", "")
+        condition = handler.headers.get("If-Range", "")
+        self.asked.append(asked)
+        if asked and self.refuse:
+            handler.give(self.refuse)
+            return
+        same = condition in ("", self.etag, self.modified) or not self.honours_if_range
+        start = int(asked[len("bytes=") : -1]) if asked and same and self.honours_range else 0
+        handler.send_response(206 if start else 200)
+        headers = {"Content-Length": str(len(self.body) - start)}
+        if start:
+            headers["Content-Range"] = f"bytes {start}-{len(self.body) - 1}/{len(self.body)}"
+        headers |= {"ETag": self.etag} if self.etag else {}
+        headers |= {"Last-Modified": self.modified} if self.modified else {}
+        for name, value in {**headers, **(self.headers if start else {})}.items():
+            handler.send_header(name, value.format(start=start, last=len(self.body) - 1))
+        handler.end_headers()
+        end = self.stop if start < self.stop else len(self.body)
+        self._send(handler, start, end)
+        if end < len(self.body) and not self.cut:
+            self.go.wait(60)
+            self._send(handler, end, len(self.body))
+        handler.close_connection = True
+
+    def _send(self, handler: Handler, start: int, end: int) -> None:
+        for offset in range(start, end, 1 << 16):
+            part = self.body[offset : min(offset + (1 << 16), end)]
+            handler.wfile.write(part)
+            with self._lock:
+                self.sent += len(part)
+        handler.wfile.flush()

@@ -1,0 +1,188 @@
+"""A transfer that survives its process: the bytes so far, and what it takes to trust them later."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import BinaryIO
+
+from core.files import CHUNK
+from mirror.digests import Digests, Hasher
+from mirror.transport import parse_date
+
+_STRONG = re.compile(r'"[\x21\x23-\x7e\x80-\xff]*"')  # RFC 9110, 8.8.3: an entity tag without W/
+_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+# A file may change twice in one second and keep its date; RFC 9110, 8.8.2.2 wants the date well past.
+_MARGIN = timedelta(seconds=60)
+
+
+def validator_of(headers: Mapping[str, str]) -> str:
+    """Return what If-Range may be given for an answer with ``headers``: "" if nothing names its bytes.
+
+    A strong entity tag, else a date well before the answer's own. A weak tag rules the date out
+    too: the server says that it does not answer for the bytes.
+    """
+    tag = headers.get("ETag", "").strip()
+    if tag:
+        return tag if _STRONG.fullmatch(tag) else ""
+    modified, now = headers.get("Last-Modified", "").strip(), headers.get("Date", "")
+    changed, answered = parse_date(modified), parse_date(now)
+    if changed is None or answered is None or answered - changed < _MARGIN:
+        return ""
+    return modified
+
+
+class Partial:
+    """The bytes of one transfer, in a file locked against other threads and processes.
+
+    ``offset`` of them are already there and trusted. Every MiB a note is left beside the file: the
+    server's validator, the whole length, and the SHA-256 of the bytes so far. A later process reads
+    these bytes again and goes on only if they still have that digest.
+    """
+
+    def __init__(self, path: Path, stream: BinaryIO, identity: str, extra: Iterable[str]) -> None:
+        self.path, self._stream, self._identity = path, stream, identity
+        self._extra = tuple(extra)
+        self._note = path.with_suffix(".json")
+        self._validator, self._length, self._noted = "", 0, 0
+        self._hasher = Hasher(self._extra)
+        if identity:
+            self._recall()
+
+    @property
+    def offset(self) -> int:
+        """Return how many bytes are there and hashed."""
+        return self._hasher.size
+
+    @property
+    def noted(self) -> int:
+        """Return from where another process, or another try, could go on."""
+        return self._noted
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Return the request headers that ask for the rest, if anything is there."""
+        return {"Range": f"bytes={self.offset}-", "If-Range": self._validator} if self.offset else {}
+
+    def fits(self, headers: Mapping[str, str]) -> bool:
+        """Tell whether a 206 answer is exactly the rest of the same bytes."""
+        span = _RANGE.fullmatch(headers.get("Content-Range", "").strip())
+        named = headers.get("ETag" if self._validator.startswith('"') else "Last-Modified", self._validator)
+        expected = (self.offset, self._length - 1, self._length)
+        return span is not None and tuple(map(int, span.groups())) == expected and named == self._validator
+
+    def restart(self, headers: Mapping[str, str]) -> None:
+        """Forget what is there; what comes now is the whole body of an answer with ``headers``."""
+        self.discard()
+        length = headers.get("Content-Length", "")
+        if self._identity and length.isdigit() and "Transfer-Encoding" not in headers:
+            self._validator, self._length = validator_of(headers), int(length)
+
+    def write(self, chunk: bytes) -> None:
+        """Keep and hash the next bytes."""
+        self._stream.write(chunk)
+        self._hasher.update(chunk)
+        if self._validator and self.offset - self._noted >= CHUNK:
+            self._write_note()
+
+    def digests(self) -> Digests:
+        """Return the digests of what is there."""
+        return self._hasher.result()
+
+    def discard(self) -> None:
+        """Forget what is there."""
+        self._note.unlink(missing_ok=True)
+        self._stream.seek(0)
+        self._stream.truncate()
+        self._validator, self._length, self._noted = "", 0, 0
+        self._hasher = Hasher(self._extra)
+
+    def finish(self) -> Path:
+        """Return the whole file under a name that no other transfer uses; it is the caller's now."""
+        self._stream.flush()
+        if not self._identity:
+            return self.path
+        # Renamed while the lock is held: whoever waits for the old name finds it gone.
+        handle, name = tempfile.mkstemp(dir=self.path.parent, prefix="fetch-")
+        os.close(handle)
+        self._note.unlink(missing_ok=True)
+        self.path.rename(name)
+        return Path(name)
+
+    def _write_note(self) -> None:
+        self._stream.flush()
+        note = {
+            "url": self._identity, "validator": self._validator, "length": self._length,
+            "offset": self.offset, "sha256": self._hasher.result().sha256,
+        }  # fmt: skip
+        # No fsync: after a power cut the digest tells whether the bytes are there.
+        fresh = self._note.with_suffix(".new")
+        fresh.write_text(json.dumps(note), encoding="utf-8")
+        fresh.rename(self._note)
+        self._noted = self.offset
+
+    def _recall(self) -> None:
+        """Take up what an earlier transfer left, or forget it if there is any doubt about it."""
+        try:
+            note = json.loads(self._note.read_text(encoding="utf-8"))
+            offset, length, validator = int(note["offset"]), int(note["length"]), str(note["validator"])
+            sha256 = str(note["sha256"]) if note["url"] == self._identity else ""
+        except (OSError, ValueError, KeyError, TypeError):
+            offset, length, validator, sha256 = 0, 0, "", ""
+        if 0 < offset < length and validator:
+            self._stream.seek(0)
+            while self.offset < offset and (chunk := self._stream.read(min(CHUNK, offset - self.offset))):
+                self._hasher.update(chunk)
+            if self.offset == offset and self._hasher.result().sha256 == sha256:
+                self._stream.seek(offset)
+                self._stream.truncate()
+                self._validator, self._length, self._noted = validator, length, offset
+                return
+        self.discard()
+
+
+@contextlib.contextmanager
+def partial(folder: Path, identity: str, wanted: str, extra: Iterable[str]) -> Iterator[Partial]:
+    """Yield the transfer of ``wanted`` (a digest or a name) from ``identity`` (an address without secrets).
+
+    With an empty ``identity``, or when another transfer holds the same one, it is a new temporary
+    file that cannot be continued. What cannot be continued later is removed on the way out; the file
+    that :meth:`Partial.finish` returned is not. ``extra`` names further digests to compute.
+    """
+    stream, path = _claim(folder, identity, wanted) if identity else (None, folder)
+    if stream is None:
+        identity = ""
+        handle, name = tempfile.mkstemp(dir=folder, prefix="fetch-")
+        stream, path = os.fdopen(handle, "r+b"), Path(name)
+    done = False
+    with stream:
+        try:
+            part = Partial(path, stream, identity, extra)
+            yield part
+            done = True
+        finally:
+            if not done and (not identity or not part.noted):
+                path.unlink(missing_ok=True)
+
+
+def _claim(folder: Path, identity: str, wanted: str) -> tuple[BinaryIO | None, Path]:
+    key = hashlib.sha256(f"{identity}\n{wanted}".encode()).hexdigest()[:40]
+    path = folder / f"part-{key}.part"
+    stream = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Its last holder may have finished, and the file have become somebody's blob, while we opened it.
+        if path.exists() and os.path.samestat(path.stat(), os.fstat(stream.fileno())):
+            return stream, path
+    except BlockingIOError:
+        pass
+    stream.close()
+    return None, path
