@@ -49,12 +49,21 @@ class Target:
 
 
 @dataclass(frozen=True)
+class Signing:
+    """Who may sign an entry's files (primary fingerprints), and whether each must be signed by them."""
+
+    signers: tuple[str, ...] = ()
+    required: bool = False
+
+
+@dataclass(frozen=True)
 class Entry:
     """What every kind of entry has; ``digest`` changes when the entry's text in the catalogue does."""
 
     name: str
     groups: tuple[str, ...]
     digest: str
+    signing: Signing
 
 
 @dataclass(frozen=True)
@@ -163,10 +172,17 @@ class _Reader:
     raw: Mapping[str, Any]
     targets: Mapping[str, Target]
 
-    def common(self) -> tuple[str, tuple[str, ...], str]:
+    def common(self) -> tuple[str, tuple[str, ...], str, Signing]:
         used = [self.targets[name] for name in self._target_names() if name in self.targets]
         text = json.dumps([self.raw, [vars(target) for target in used]], sort_keys=True)
-        return self.name, tuple(sorted(self.raw["groups"])), hashlib.sha256(text.encode()).hexdigest()
+        groups = tuple(sorted(self.raw["groups"]))
+        return self.name, groups, hashlib.sha256(text.encode()).hexdigest(), self._signing()
+
+    def _signing(self) -> Signing:
+        signing = Signing(tuple(self.raw.get("signers", ())), "require" in self.raw)
+        if signing.required and not signing.signers:
+            raise self.fault(("require",), "a signature is required, but nobody's", "name `signers`")
+        return signing
 
     def fault(self, where: Iterable[str | int], message: str, cure: str) -> UsageError:
         return self.document.fault(("entries", self.name, *where), f"{self.name}: {message}", cure)
@@ -239,6 +255,12 @@ def _python(reader: _Reader) -> PythonEntry:
 
 def _assembly(reader: _Reader) -> AssemblyEntry:
     raw = reader.raw
+    if "require" in raw and raw.get("origin") != "apache":
+        raise reader.fault(
+            ("require",),
+            "an archive assembled here has parts that nobody signs (the Python index has no signatures)",
+            "write `origin: apache`, or take `require` out",
+        )
     additions = []
     for index, block in enumerate(raw.get("add", ())):
         into = reader.path("add", index, "into")

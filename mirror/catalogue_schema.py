@@ -35,6 +35,19 @@ _PINNED = {
     "uniqueItems": True,
 }
 _GROUPS = {"type": "array", "items": _NAME, "minItems": 1, "uniqueItems": True}
+_SIGNING: dict[str, Any] = {
+    "signers": {
+        "type": "array",
+        "items": {
+            "type": "string",
+            "pattern": r"^([0-9A-F]{40}|[0-9A-F]{64})$",
+            "description": "write a primary key's whole fingerprint: 40 hex digits in capitals, no spaces",
+        },
+        "minItems": 1,
+        "uniqueItems": True,
+    },
+    "require": {"enum": ["signature"]},
+}
 _CLASSIFIER = {"type": "string", "pattern": r"^[A-Za-z0-9._-]+$"}
 
 
@@ -60,6 +73,7 @@ _KINDS: dict[str, dict[str, Any]] = {
             "url": {"type": "string", "pattern": r"^https?://", "description": "write an http(s) URL"},
             "apache": _TEXT,
             "versions": _VERSIONS,
+            **_SIGNING,
         },
     ),
     "maven": _entry(
@@ -75,6 +89,7 @@ _KINDS: dict[str, dict[str, Any]] = {
                 ),
             },
             "closure": {"type": "boolean"},
+            **_SIGNING,
             "repository": _TEXT,
             "copies": {
                 "type": "array",
@@ -104,6 +119,7 @@ _KINDS: dict[str, dict[str, Any]] = {
             "path": _TEXT,
             "version": _VERSION,
             "origin": {"enum": ["assembled", "apache"]},
+            **_SIGNING,
             "scala": _VERSION,
             "target": _NAME,
             "add": {

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core import console
 from core.errors import InternalError, UsageError
-from mirror import catalogue, lockfile, resolve_files, resolve_maven, resolve_python
+from mirror import catalogue, evidence, keys, lockfile, resolve_files, resolve_maven, resolve_python
 from mirror.cache import Cache
 from mirror.catalogue import AssemblyEntry, Entry, FileEntry, MavenEntry, PythonEntry
 from mirror.fetch import Fetcher
+from mirror.gpg import Keyring
 from mirror.lockfile import Lock, LockedEntry, LockedFile
 from mirror.pin import Pinner
 from mirror.resolving import Missing, NotPublishedError, Resolver
@@ -20,11 +21,15 @@ from mirror.upstreams import Upstreams
 
 @dataclass(frozen=True)
 class LockRequest:
-    """What to lock: the catalogue, where the lock goes, and which groups to resolve anew (none: all)."""
+    """What to lock: the catalogue, where the lock goes, and which groups to resolve anew (none: all).
+
+    ``keys`` is the folder of the key snapshots; by default ``keys`` beside the catalogue.
+    """
 
     catalogue: Path
     lock: Path
     groups: tuple[str, ...] = ()
+    keys: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,17 @@ class LockReport:
     fetched_bytes: int
 
 
+@dataclass(frozen=True)
+class Resolved:
+    """What resolving came to, not yet written: the parts of a lock, and what it took."""
+
+    entries: Mapping[str, LockedEntry]
+    files: tuple[LockedFile, ...]
+    inputs: tuple[LockedFile, ...]
+    requests: int
+    fetched_bytes: int
+
+
 def write_lock(request: LockRequest) -> LockReport:
     """Resolve, pin and write the lock.
 
@@ -44,45 +60,57 @@ def write_lock(request: LockRequest) -> LockReport:
     not published anywhere is collected over all entries and raised as one NotPublishedError; the
     old lock is untouched then.
     """
-    wanted = catalogue.load(request.catalogue)
-    chosen = wanted.select(request.groups)
-    kept = _kept(wanted, chosen, request)
-    cache = Cache()
-    fetcher = Fetcher(cache.temporary)
-    upstreams = Upstreams(fetcher)
-    resolver = Resolver(fetcher, cache, Pinner(fetcher, cache), upstreams)
-    files: list[LockedFile] = list(kept.files) if kept else []
-    inputs: list[LockedFile] = list(kept.inputs) if kept else []
-    table = dict(kept.entry_table) if kept else {}
-    missing: list[Missing] = []
-    for entry in chosen:
-        with console.step(f"locking {entry.name}"):
-            try:
-                served, needed = _resolve(entry, resolver)
-            except NotPublishedError as error:
-                missing += error.missing
-                continue
-        files += served
-        inputs += needed
-        table[entry.name] = LockedEntry(entry.groups, entry.digest)
-    if missing:
-        raise NotPublishedError(missing)
-    lock = lockfile.save(request.lock, table, merge(files), merge(inputs))
+    found = resolve(request)
+    lock = lockfile.save(request.lock, found.entries, found.files, found.inputs)
     substituted = {
         (str(item.source.get("coordinate", item.path)), str(item.source["instead_of"]))
         for item in (*lock.files, *lock.inputs)
         if "instead_of" in item.source
     }
-    return LockReport(lock, tuple(sorted(substituted)), fetcher.requests, fetcher.fetched_bytes)
+    return LockReport(lock, tuple(sorted(substituted)), found.requests, found.fetched_bytes)
+
+
+def resolve(request: LockRequest) -> Resolved:
+    """Return what :func:`write_lock` would write; raises as it does."""
+    wanted = catalogue.load(request.catalogue)
+    chosen = wanted.select(request.groups)
+    kept = _kept(wanted, chosen, request)
+    cache = Cache()
+    fetcher = Fetcher(cache.temporary)
+    files: list[LockedFile] = list(kept.files) if kept else []
+    inputs: list[LockedFile] = list(kept.inputs) if kept else []
+    table = dict(kept.entry_table) if kept else {}
+    missing: list[Missing] = []
+    snapshots = keys.snapshots(request.keys or request.catalogue.parent / "keys")
+    with Keyring(snapshots) as keyring:
+        resolver = Resolver(fetcher, cache, Pinner(fetcher, cache, keyring), Upstreams(fetcher))
+        for entry in chosen:
+            with console.step(f"locking {entry.name}"):
+                try:
+                    served, needed = _resolve(entry, resolver)
+                except NotPublishedError as error:
+                    missing += error.missing
+                    continue
+            evidence.require(entry, (*served, *needed))
+            files += served
+            inputs += needed
+            table[entry.name] = LockedEntry(entry.groups, entry.digest)
+    if missing:
+        raise NotPublishedError(missing)
+    return Resolved(table, _merged(files), _merged(inputs), fetcher.requests, fetcher.fetched_bytes)
+
+
+def _merged(files: Iterable[LockedFile]) -> tuple[LockedFile, ...]:
+    return tuple(sorted(merge(files), key=lambda item: item.path))
 
 
 def merge(files: Iterable[LockedFile]) -> list[LockedFile]:
-    """Return one line per path, with all entries that bring it in.
+    """Return one line per path, with all entries that bring it in and the strongest evidence.
 
     Raises UsageError when two entries want different bytes at one path.
     """
     merged: dict[str, LockedFile] = {}
-    for item in sorted(files, key=lambda file: (file.path, file.entries)):
+    for item in sorted(files, key=lambda file: (file.path, not evidence.is_verified(file), file.entries)):
         other = merged.get(item.path)
         if other is None:
             merged[item.path] = item

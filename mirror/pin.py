@@ -14,12 +14,12 @@ from mirror import digests
 from mirror.cache import Cache
 from mirror.digests import ChecksumFormatError, Digests
 from mirror.fetch import Fetcher, Wanted
+from mirror.gpg import Keyring
 from mirror.locations import Location
+from mirror.states import ABSENT
 
 _PARALLEL = 8
 _SMALL = 1 << 16
-SIGNATURE_ABSENT = "absent"
-SIGNATURE_UNCHECKED = "present, key not held"
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
@@ -57,10 +57,10 @@ class Pinned:
 
 
 class Pinner:
-    """Pins files into ``cache`` by ``fetcher``."""
+    """Pins files into ``cache`` by ``fetcher``; signatures are judged by the keys in ``keyring``."""
 
-    def __init__(self, fetcher: Fetcher, cache: Cache) -> None:
-        self.fetcher, self.cache = fetcher, cache
+    def __init__(self, fetcher: Fetcher, cache: Cache, keyring: Keyring) -> None:
+        self.fetcher, self.cache, self.keyring = fetcher, cache, keyring
 
     def pin(
         self,
@@ -70,12 +70,15 @@ class Pinner:
         published: Mapping[str, str],
         *,
         size: int | None = None,
-        signature: str = SIGNATURE_ABSENT,
+        signatures: Sequence[str] = (),
+        signers: Sequence[str] = (),
     ) -> Pinned:
         """Return the pinned file at ``location``, all digests in ``published`` having agreed.
 
         Bytes that the cache already had under the same source are taken only if at least one
-        published digest vouches for them and none disagrees. Raises as Fetcher.download does.
+        published digest vouches for them and none disagrees. Each of the ``signatures`` (the texts
+        of ``.asc`` files) is judged, with ``signers`` as those who may have made them. Raises as
+        Fetcher.download and Keyring.judge do.
         """
         key = json.dumps(source, sort_keys=True)
         blob = self.cache.recall(key) if published else None
@@ -85,7 +88,18 @@ class Pinner:
             found = fetched.digests
             blob = self.cache.add(fetched.path, found.sha256)
             self.cache.remember(key, found.sha256)
-        return Pinned(source, found, {"agreed": sorted(published), "signature": signature}, blob)
+        evidence = {"agreed": sorted(published), **self._judged(name, signatures, blob, signers)}
+        return Pinned(source, found, evidence, blob)
+
+    def _judged(
+        self, name: str, signatures: Sequence[str], blob: Path, signers: Sequence[str]
+    ) -> dict[str, Any]:
+        found = [self.keyring.judge(name, text, blob, signers) for text in signatures]
+        if not found:
+            return {"signature": ABSENT}
+        # All are judged, so that one that speaks against the bytes is heard; the first is told.
+        first = found[0]
+        return {"signature": first.state, "signers": list(first.signers), "hashes": list(first.hashes)}
 
     def sidecars(self, name: str, locations: Sequence[Location]) -> dict[str, str]:
         """Return the digests published beside the file called ``name``, by algorithm.
@@ -113,7 +127,10 @@ class Pinner:
                     )
         return found
 
-    def signature(self, locations: Sequence[Location]) -> str:
-        """Return what can honestly be said of an OpenPGP signature beside the file."""
-        there = any(self.fetcher.exists(location.beside(".asc")) for location in locations)
-        return SIGNATURE_UNCHECKED if there else SIGNATURE_ABSENT
+    def signatures(self, locations: Sequence[Location]) -> tuple[str, ...]:
+        """Return the texts of the distinct detached signatures (``.asc``) at ``locations``.
+
+        Raises UpstreamError for one that is no text, or longer than 64 KiB.
+        """
+        answers = [self.fetcher.text(location.beside(".asc"), _SMALL) for location in locations]
+        return tuple(dict.fromkeys(answer[0] for answer in answers if answer is not None))

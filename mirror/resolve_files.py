@@ -19,6 +19,7 @@ from mirror.lockfile import LockedFile
 from mirror.pin import Pinned
 from mirror.python_index import IndexFile
 from mirror.resolving import Missing, NotPublishedError, Resolver
+from mirror.states import MADE_HERE
 from mirror.upstreams import apache_bytes, apache_trusted
 
 
@@ -30,7 +31,7 @@ def resolve_file(entry: FileEntry, resolver: Resolver) -> list[LockedFile]:
         if entry.apache:
             pinned = _pin_apache(entry, entry.apache.replace("{version}", version), resolver, instead_of)
         else:
-            pinned = _pin_url(entry.url.replace("{version}", version), resolver, instead_of)
+            pinned = _pin_url(entry, entry.url.replace("{version}", version), resolver, instead_of)
         if pinned is not None:
             path = entry.path.replace("{version}", version)
             return [resolver.locked(path, entry, pinned, "Apache-2.0" if entry.apache else "")]
@@ -50,7 +51,7 @@ def resolve_assembly(entry: AssemblyEntry, resolver: Resolver) -> tuple[list[Loc
     inputs, additions = [distribution, libraries], {}
     chosen = resolve_maven.choose(entry.name, [item.artifact for item in entry.additions], resolver)
     instead = {item.coordinate: item.instead_of for item in chosen}
-    jars = resolve_maven.pin_all(entry.name, [item.coordinate for item in chosen], resolver, instead)
+    jars = resolve_maven.pin_all(entry, [item.coordinate for item in chosen], resolver, instead)
     for addition, item in zip(entry.additions, chosen, strict=True):
         name = f"maven/{item.coordinate.path}"
         inputs.append(resolver.locked(name, entry, jars[item.coordinate], "Apache-2.0"))
@@ -64,7 +65,7 @@ def resolve_assembly(entry: AssemblyEntry, resolver: Resolver) -> tuple[list[Loc
     with tempfile.TemporaryDirectory(prefix="assembly-", dir=resolver.cache.temporary) as scratch:
         archive, found = assembled(source, blobs, Path(scratch))
         resolver.cache.add(archive, found.sha256)
-    evidence = {"agreed": [], "signature": "made here"}
+    evidence = {"agreed": [], "signature": MADE_HERE}
     return [resolver.made(entry.path, entry, found, source, "Apache-2.0", evidence)], inputs
 
 
@@ -99,7 +100,7 @@ def _is_version(item: IndexFile, version: str) -> bool:
         return False
 
 
-def _pin_url(url: str, resolver: Resolver, instead_of: str) -> Pinned | None:
+def _pin_url(entry: Entry, url: str, resolver: Resolver, instead_of: str) -> Pinned | None:
     location = Location(url)
     if not resolver.fetcher.exists(location):
         return None
@@ -110,7 +111,8 @@ def _pin_url(url: str, resolver: Resolver, instead_of: str) -> Pinned | None:
         source,
         location,
         resolver.pinner.sidecars(name, [location]),
-        signature=resolver.pinner.signature([location]),
+        signatures=resolver.pinner.signatures([location]),
+        signers=entry.signing.signers,
     )
 
 
@@ -123,8 +125,8 @@ def _pin_apache(entry: Entry, path: str, resolver: Resolver, instead_of: str) ->
         return None
     trusted = [Location(f"{base}/{path}") for base in apache_trusted()]
     published = resolver.pinner.sidecars(name, trusted)
-    signature = resolver.pinner.signature(trusted)
-    if not published.keys() & {"sha512", "sha256"} or signature == "absent":
+    signatures = resolver.pinner.signatures(trusted)
+    if not published.keys() & {"sha512", "sha256"} or not signatures:
         raise WorldError(
             f"{entry.name}: {name} lacks a .sha512 or an .asc at Apache, which every release must have",
             "do not use it; look at the project's download page",
@@ -132,4 +134,6 @@ def _pin_apache(entry: Entry, path: str, resolver: Resolver, instead_of: str) ->
     source = {"kind": "apache", "origin": "apache", "path": path}
     if instead_of:
         source["instead_of"] = instead_of
-    return resolver.pinner.pin(name, source, location, published, signature=signature)
+    return resolver.pinner.pin(
+        name, source, location, published, signatures=signatures, signers=entry.signing.signers
+    )

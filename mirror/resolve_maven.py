@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from core import console
 from mirror import maven
-from mirror.catalogue import Artifact, MavenEntry
+from mirror.catalogue import Artifact, Entry, MavenEntry
 from mirror.lockfile import LockedFile
 from mirror.maven import Coordinate, PomFacts, Repository
 from mirror.pin import Pinned, in_parallel
@@ -32,8 +32,8 @@ def resolve(entry: MavenEntry, resolver: Resolver) -> list[LockedFile]:
     if entry.closure:
         console.say(f"   {entry.name}: Maven resolves the closure of {len(coordinates)} artifacts")
         coordinates = maven.closure(coordinates)
-    jars = pin_all(entry.name, coordinates, resolver, instead)
-    poms = _poms(entry.name, coordinates, resolver)
+    jars = pin_all(entry, coordinates, resolver, instead)
+    poms = _poms(entry, coordinates, resolver)
     licences = {coordinate: _licence(coordinate.pom, poms) for coordinate in coordinates}
     files = []
     for copies in entry.copies:
@@ -71,17 +71,17 @@ def choose(entry: str, artifacts: Iterable[Artifact], resolver: Resolver) -> lis
 
 
 def pin_all(
-    entry: str, coordinates: Sequence[Coordinate], resolver: Resolver, instead: dict[Coordinate, str]
+    entry: Entry, coordinates: Sequence[Coordinate], resolver: Resolver, instead: dict[Coordinate, str]
 ) -> dict[Coordinate, Pinned]:
     """Pin the files of ``coordinates``; raises NotPublishedError for those that nobody has."""
     repositories = resolver.upstreams.repositories()
     done = in_parallel(
-        lambda item: _pin(item, repositories, resolver, instead.get(item, "")),
+        lambda item: _pin(entry, item, repositories, resolver, instead.get(item, "")),
         coordinates,
         resolver.fetcher.stop,
     )
     pairs = list(zip(coordinates, done, strict=True))
-    missing = [Missing(entry, str(item), (item.version,)) for item, pinned in pairs if pinned is None]
+    missing = [Missing(entry.name, str(item), (item.version,)) for item, pinned in pairs if pinned is None]
     if missing:
         raise NotPublishedError(missing)
     return {item: pinned for item, pinned in pairs if pinned is not None}
@@ -97,7 +97,11 @@ def _first(item: Artifact, repositories: Iterable[Repository], resolver: Resolve
 
 
 def _pin(
-    item: Coordinate, repositories: Iterable[Repository], resolver: Resolver, instead_of: str
+    entry: Entry,
+    item: Coordinate,
+    repositories: Iterable[Repository],
+    resolver: Resolver,
+    instead_of: str,
 ) -> Pinned | None:
     source = {"kind": "maven", "coordinate": str(item)}
     if instead_of:
@@ -110,13 +114,14 @@ def _pin(
                 source,
                 location,
                 resolver.pinner.sidecars(item.file, [location]),
-                signature=resolver.pinner.signature([location]),
+                signatures=resolver.pinner.signatures([location]),
+                signers=entry.signing.signers,
             )
     return None
 
 
 def _poms(
-    entry: str, coordinates: Iterable[Coordinate], resolver: Resolver
+    entry: Entry, coordinates: Iterable[Coordinate], resolver: Resolver
 ) -> dict[Coordinate, tuple[Pinned, PomFacts]]:
     """Pin the poms of ``coordinates`` and, step by step, all of their parents."""
     found: dict[Coordinate, tuple[Pinned, PomFacts]] = {}

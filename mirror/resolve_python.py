@@ -23,9 +23,10 @@ from mirror.archives import open_zip
 from mirror.catalogue import PythonEntry, Target
 from mirror.digests import Digests
 from mirror.lockfile import LockedFile
-from mirror.pin import SIGNATURE_ABSENT, Pinned, in_parallel
+from mirror.pin import Pinned, in_parallel
 from mirror.python_index import IndexFile
 from mirror.resolving import Missing, NotPublishedError, Resolver
+from mirror.states import MADE_HERE
 from mirror.wheels import build_wheel, empty_wheel
 
 _TIMEOUT = 1800.0
@@ -120,7 +121,6 @@ def pin_index_file(resolver: Resolver, project: str, item: IndexFile) -> Pinned:
         item.location,
         {"sha256": item.sha256},
         size=item.size,
-        signature=SIGNATURE_ABSENT,
     )
 
 
@@ -241,5 +241,5 @@ def _lock_built(entry: PythonEntry, resolver: Resolver, item: _Built) -> LockedF
         item.digests,
         source,
         licence,
-        {"agreed": [], "signature": "made here"},
+        {"agreed": [], "signature": MADE_HERE},
     )

@@ -12,6 +12,7 @@ from invoke.tasks import task
 
 from core import console
 from core.errors import WorldError
+from mirror.evidence_tasks import keys
 
 if TYPE_CHECKING:
     from mirror.build import BuildRequest
@@ -21,6 +22,7 @@ _HELP = {
     "lock": "The lock (exactly which bytes).",
     "root": "The mirror's root folder; default: $PNDA_MIRROR_ROOT or build/mirror.",
     "only": "Groups or entries, separated by commas; default: all.",
+    "keys": "The folder of key snapshots; default: `keys` beside the catalogue.",
 }
 _CATALOGUE, _LOCK = "mirror/catalogue.yml", "mirror/catalogue.lock"
 
@@ -33,12 +35,13 @@ def _groups(only: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in only.split(",") if word.strip())
 
 
-@task(name="lock", help={key: _HELP[key] for key in ("catalogue", "lock", "only")})
-def write(_: Context, catalogue: str = _CATALOGUE, lock: str = _LOCK, only: str = "") -> None:
+@task(name="lock", help={key: _HELP[key] for key in ("catalogue", "lock", "only", "keys")})
+def write(_: Context, catalogue: str = _CATALOGUE, lock: str = _LOCK, only: str = "", keys: str = "") -> None:
     """Resolve the catalogue to exact files and write the lock (with --only: those entries anew)."""
     from mirror.locking import LockRequest, write_lock
 
-    report = write_lock(LockRequest(Path(catalogue), Path(lock), _groups(only)))
+    request = LockRequest(Path(catalogue), Path(lock), _groups(only), Path(keys) if keys else None)
+    report = write_lock(request)
     lines = [f"{lock}: {len(report.lock.files)} files, {len(report.lock.inputs)} inputs"]
     lines += [f"  {what} stands in for {wanted}" for what, wanted in report.substituted]
     document = {
@@ -55,7 +58,7 @@ def write(_: Context, catalogue: str = _CATALOGUE, lock: str = _LOCK, only: str 
 
 @task(
     help={
-        **_HELP,
+        **{key: _HELP[key] for key in ("catalogue", "lock", "root", "only")},
         "dry-run": "Only say what would be fetched.",
         "keep": "Keep what the published release holds besides --only.",
         "allow-shrink": "Let the new release hold less than the published one.",
@@ -141,6 +144,7 @@ def audit(_: Context, lock: str = _LOCK, root: str = "") -> None:
 @task(name="list", help={key: _HELP[key] for key in ("lock", "only")})
 def list_files(_: Context, lock: str = _LOCK, only: str = "") -> None:
     """List what the lock pins: path, size, entries, licence and evidence."""
+    from mirror.evidence import describe
     from mirror.lockfile import load
 
     loaded = load(Path(lock))
@@ -155,7 +159,7 @@ def list_files(_: Context, lock: str = _LOCK, only: str = "") -> None:
     lines = [
         f"{item.size:>12}  {item.path}  [{item.licence or 'no licence stated'}]"
         f"  {'+'.join(item.evidence.get('agreed', [])) or 'no checksum published'}"
-        f"; signature {item.evidence.get('signature', 'unknown')}"
+        f"; signature {describe(item)}"
         for item in files
     ]
     lines.append(f"{len(files)} files, {sum(item.size for item in files) / 1e6:.0f} MB")
@@ -173,4 +177,4 @@ def serve(_: Context, root: str = "", host: str = "127.0.0.1", port: int = 8000)
         server.serve_forever()
 
 
-ns = Collection("mirror", write, build, audit, list_files, serve)
+ns = Collection("mirror", write, build, audit, list_files, serve, keys)

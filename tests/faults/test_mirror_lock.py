@@ -11,17 +11,25 @@ from typing import Any
 
 import pytest
 
-from core.errors import UsageError, WorldError
-from mirror import lockfile
+from core.errors import UpstreamError, UsageError, WorldError
+from mirror import keys, lockfile
 from mirror.build import BuildRequest, build
 from mirror.locking import LockRequest, write_lock
 from mirror.resolving import NotPublishedError
 from tests.faults.mirror_world import World
 from tests.faults.upstream import Upstream, file, flipped, page, status, tgz
+from tests.unit.mirror.pgp_world import Signer
 
 BODY = tgz(b"some bytes" * 1000)
+UNSIGNED = {"agreed": [], "signature": "absent"}
 SHA1 = hashlib.sha1(BODY).hexdigest()
 SHA512 = hashlib.sha512(BODY).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def ann() -> Iterator[Signer]:
+    with Signer("ann") as signer:
+        yield signer
 
 
 @pytest.fixture
@@ -47,14 +55,17 @@ def lock(world: World, *groups: str) -> lockfile.Lock:
     return write_lock(LockRequest(world.catalogue, world.lock, groups)).lock
 
 
-def test_every_published_checksum_is_asked_for_and_recorded(here: World) -> None:
+def test_every_published_checksum_is_asked_for_and_recorded(here: World, ann: Signer) -> None:
     file_entry(here)
     here.upstream.set("/x.tgz", BODY)
     here.upstream.set("/x.tgz.sha1", SHA1.encode())
     here.upstream.set("/x.tgz.sha512", f"{SHA512} *x.tgz\n".encode())
-    here.upstream.set("/x.tgz.asc", b"-----BEGIN PGP SIGNATURE-----")
+    here.upstream.set("/x.tgz.asc", ann.sign(BODY).encode())
     (item,) = lock(here).files
-    assert item.evidence == {"agreed": ["sha1", "sha512"], "signature": "present, key not held"}
+    assert item.evidence == {
+        "agreed": ["sha1", "sha512"], "signature": "present, key not held", "signers": [ann.fingerprint],
+        "hashes": ["SHA512"],
+    }  # fmt: skip
     assert item.sha512 == SHA512
     assert {path for _, path, _ in here.upstream.asked} >= {"/x.tgz.md5", "/x.tgz.sha256"}
 
@@ -63,7 +74,7 @@ def test_without_any_checksum_the_lock_says_so(here: World) -> None:
     file_entry(here)
     here.upstream.set("/x.tgz", BODY)
     (item,) = lock(here).files
-    assert item.evidence == {"agreed": [], "signature": "absent"}
+    assert item.evidence == UNSIGNED
 
 
 @pytest.mark.parametrize(
@@ -163,12 +174,66 @@ def test_two_entries_that_bring_different_bytes_to_one_path_are_refused(here: Wo
     assert "two" in caught.value.message
 
 
+def signed_entry(world: World, *more: str) -> None:
+    file_entry(world)
+    world.catalogue.write_text(world.catalogue.read_text() + "".join(f"    {line}\n" for line in more))
+    world.upstream.set("/x.tgz", BODY)
+
+
+def hold(world: World, *signers: Signer) -> None:
+    given = world.folder / "KEYS"
+    given.write_text("Keys of our release managers\n" + "".join(signer.public() for signer in signers))
+    keys.import_keys(given, world.folder / "keys", "project")
+
+
+def test_importing_keys_upgrades_a_signature_on_the_next_lock(here: World, ann: Signer) -> None:
+    signed_entry(here, f"signers: [{ann.fingerprint}]")
+    here.upstream.set("/x.tgz.asc", ann.sign(BODY).encode())
+    assert lock(here).files[0].evidence["signature"] == "present, key not held"
+    hold(here, ann)
+    (item,) = lock(here).files
+    assert item.evidence["signature"] == "verified"
+    assert item.evidence["signers"] == [ann.fingerprint]
+
+
+def test_a_required_signature_that_is_not_verified_refuses_the_lock(here: World, ann: Signer) -> None:
+    signed_entry(here, f"signers: [{ann.fingerprint}]", "require: signature")
+    for state in ("absent", "present, key not held"):
+        with pytest.raises(WorldError) as caught:
+            lock(here)
+        assert f"mirror_misc/x.tgz: {state}" in caught.value.message
+        assert "mirror.keys" in caught.value.cure
+        assert not here.lock.exists()
+        here.upstream.set("/x.tgz.asc", ann.sign(BODY).encode())
+    hold(here, ann)
+    assert lock(here).files[0].evidence["signature"] == "verified"
+
+
+def test_a_signature_that_speaks_against_the_bytes_refuses_them(here: World, ann: Signer) -> None:
+    hold(here, ann)
+    signed_entry(here)
+    for answer in (ann.sign(b"other bytes").encode(), ann.sign(BODY, digest="SHA1").encode(), page()):
+        here.upstream.set("/x.tgz.asc", answer)
+        with pytest.raises(WorldError) as caught:
+            lock(here)
+        assert "x.tgz" in caught.value.message
+        assert not here.lock.exists()
+
+
+def test_a_signature_far_too_long_is_refused(here: World) -> None:
+    signed_entry(here)
+    here.upstream.set("/x.tgz.asc", b"x" * (1 << 20))
+    with pytest.raises(UpstreamError) as caught:
+        lock(here)
+    assert ".asc" in caught.value.message
+
+
 # The Apache distribution: a content network, and two hosts whose checksums count.
 FLINK = "flink/flink-1.20.5/flink-1.20.5-bin-scala_2.12.tgz"
 
 
 @pytest.fixture
-def apache(here: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[World, Upstream]]:
+def apache(here: World, ann: Signer, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[World, Upstream]]:
     trusted = Upstream()
     monkeypatch.setenv("PNDA_APACHE_BYTES", f"{here.upstream.base} {trusted.base}/now {trusted.base}/dist")
     monkeypatch.setenv("PNDA_APACHE_TRUSTED", f"{trusted.base}/now {trusted.base}/dist")
@@ -181,7 +246,7 @@ def apache(here: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[World
     for path in ("now", "dist"):
         trusted.set(f"/{path}/{FLINK}", BODY)
         trusted.set(f"/{path}/{FLINK}.sha512", f"{SHA512}  {FLINK.rsplit('/', 1)[-1]}\n".encode())
-        trusted.set(f"/{path}/{FLINK}.asc", b"-----BEGIN PGP SIGNATURE-----")
+        trusted.set(f"/{path}/{FLINK}.asc", ann.sign(BODY).encode())
     yield here, trusted
     trusted.close()
 
@@ -192,7 +257,8 @@ def test_apaches_own_archive_is_locked_and_built_from_the_content_network(
     world, trusted = apache
     (item,) = lock(world).files
     assert item.source == {"kind": "apache", "origin": "apache", "path": FLINK}
-    assert item.evidence == {"agreed": ["sha512"], "signature": "present, key not held"}
+    assert item.evidence["agreed"] == ["sha512"]
+    assert item.evidence["signature"] == "present, key not held"
     assert trusted.count(f"/now/{FLINK}") + trusted.count(f"/dist/{FLINK}") == 0
     report = build(BuildRequest(world.catalogue, world.lock, world.root))
     assert (report.release / "flink-1.20.5.tar.gz").read_bytes() == BODY

@@ -70,6 +70,16 @@ GOOD = GOOD.replace("path: mirror_misc/x-{version}.tgz", "path: mirror_misc/x.tg
 BAD: dict[str, tuple[str, str, int | None, str]] = {
     "unknown key": ("    closure: true\n", "    closured: true\n", 14, "closure"),
     "wrong type": ("closure: true", "closure: maybe", 14, ""),
+    "short signer": ("    closure: true", "    signers: [ABCD1234]", 14, "40 hex digits"),
+    "required but of nobody": ("    closure: true", "    require: signature", 14, "signers"),
+    "unknown policy": ("    closure: true", "    require: luck", 14, "signature"),
+    "signers of wheels": ("    requirements: [x==1]", "    require: signature", 21, ""),
+    "signed assembly": (
+        "    scala:",
+        f"    signers: [{'A' * 40}]\n    require: signature\n    scala:",
+        31,
+        "origin: apache",
+    ),
     "unknown kind": ("kind: maven", "kind: mavn", 12, "maven"),
     "missing key": ("    recipe: flink\n", "", 25, "add"),
     "format newer": ("format: 1", "format: 2", 1, "newer"),

@@ -1,0 +1,68 @@
+"""The tasks that explain a lock: keys and evidence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from invoke.context import Context
+from invoke.tasks import task
+
+from core import console
+
+_LOCK, _KEYS = "mirror/catalogue.lock", "mirror/keys"
+HELP_KEYS = "The folder of key snapshots."
+
+
+@task(
+    help={
+        "keys": HELP_KEYS,
+        "import": "A KEYS file (public keys, with prose around them) to take a snapshot of.",
+        "name": "The snapshot's name, such as flink.",
+    }
+)
+def keys(_: Context, keys: str = _KEYS, import_: str = "", name: str = "") -> None:
+    """List the keys that signatures are judged by, or import a KEYS file and say what changed."""
+    from core.errors import UsageError
+
+    if bool(import_) != bool(name):
+        raise UsageError("--import and --name belong together", "write --import KEYS --name flink")
+    if import_:
+        _import_keys(Path(import_), Path(keys), name)
+        return
+    from mirror.keys import held
+
+    snapshots = held(Path(keys))
+    rows = [{"snapshot": name, **_row(key)} for name, found in snapshots.items() for key in found]
+    lines = [f"{row['fingerprint']}  {row['snapshot']}  {row['state']}  {row['users'][0]}" for row in rows]
+    lines.append(f"{len(rows)} keys in {len(snapshots)} snapshots")
+    console.result(rows, "\n".join(lines))
+
+
+def _import_keys(source: Path, folder: Path, name: str) -> None:
+    from mirror.keys import import_keys
+
+    report = import_keys(source, folder, name)
+    for line, reason in report.unusable:
+        console.warn(f"{source}:{line}: this block is left out: {reason}")
+    signs = (("+", report.added), ("-", report.removed))
+    lines = [f"{sign} {_said(key)}" for sign, found in signs for key in found]
+    lines += [f"~ {fingerprint}: {what}" for fingerprint, what in report.changed.items()]
+    lines.append(f"{report.path}: {len(report.keys)} keys")
+    document = {
+        "path": str(report.path),
+        "keys": len(report.keys),
+        "added": [_row(key) for key in report.added],
+        "removed": [_row(key) for key in report.removed],
+        "changed": dict(report.changed),
+        "unusable": [{"line": line, "reason": reason} for line, reason in report.unusable],
+    }
+    console.result(document, "\n".join(lines))
+
+
+def _row(key: Any) -> dict[str, Any]:
+    return {"fingerprint": key.fingerprint, "state": key.state, "users": list(key.users) or [""]}
+
+
+def _said(key: Any) -> str:
+    return f"{key.fingerprint}  {key.state}  {', '.join(key.users)}"
