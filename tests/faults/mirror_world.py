@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -99,7 +100,13 @@ class World:
         """Start Python with ``script``, which is given the words of a build as arguments."""
         words = [sys.executable, "-c", script, *map(str, self.words("build")[3:])]
         return subprocess.Popen(
-            words, cwd=ROOT, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            words,
+            cwd=ROOT,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=_interruptible,
         )
 
     def store_path(self, name: str) -> Any:
@@ -120,3 +127,8 @@ class World:
         assert self.current() is not None
         for name, body in self.bodies.items():
             assert (self.current() / "mirror_misc" / name).read_bytes() == body
+
+
+def _interruptible() -> None:
+    """Undo what a test run in the background inherits: a shell starts such jobs with SIGINT ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
