@@ -12,8 +12,8 @@ from mirror import derived, digests
 from mirror.cache import Cache, copy_hashed, require_space
 from mirror.digests import Digests
 from mirror.fetch import Fetcher, Wanted
+from mirror.lanes import in_lanes
 from mirror.lockfile import Lock, LockedFile
-from mirror.pin import in_parallel
 from mirror.store import Store
 from mirror.upstreams import Upstreams
 
@@ -97,8 +97,10 @@ class _Source:
                 fetcher = self._fetcher = Fetcher(self._cache.temporary)
                 self._upstreams = Upstreams(fetcher)
             fetcher.progress = meter.advance
-            # The largest first, so that no single long one is left at the end.
-            in_parallel(self._fetch_one, sorted(items, key=lambda item: -item.size), fetcher.stop)
+            # The largest first, so that no single long one is left at the end. A kind of source is
+            # in general a host, or a few: a slow one does not hold up the others.
+            ordered = sorted(items, key=lambda item: -item.size)
+            in_lanes(self._fetch_one, ordered, _lane, fetcher.policy.per_host, fetcher.stop)
 
     def _fetch_one(self, item: LockedFile) -> None:
         assert self._fetcher is not None
@@ -136,6 +138,10 @@ class _Source:
             self._cache.drop(item.sha256)
             self.provide([item])
         return path
+
+
+def _lane(item: LockedFile) -> str:
+    return str(item.source["kind"])
 
 
 def _compare(item: LockedFile, found: Digests) -> None:

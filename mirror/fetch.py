@@ -61,8 +61,8 @@ class Fetcher:
         policy: Policy | None = None,
         progress: Callable[[int], None] = lambda _count: None,
     ) -> None:
-        self._folder, self._policy, self.progress = folder, policy or Policy(), progress
-        self._transport, self._lock = Transport(self._policy), threading.Lock()
+        self._folder, self.policy, self.progress = folder, policy or Policy(), progress
+        self._transport, self._lock = Transport(self.policy), threading.Lock()
         self.fetched_bytes = 0
 
     @property
@@ -156,7 +156,7 @@ class Fetcher:
                 if error.progressed:
                     attempt = 1  # a long file over a bad line: each try brings it further
                 wait = self._wait(attempt, error.wait)
-                if attempt >= self._policy.attempts or wait is None:
+                if attempt >= self.policy.attempts or wait is None:
                     tries = "and asks for too long a wait" if wait is None else f"after {attempt} tries"
                     raise UpstreamError(
                         f"{location}: {error} ({tries})",
@@ -167,8 +167,8 @@ class Fetcher:
 
     def _wait(self, attempt: int, asked: float | None) -> float | None:
         if asked is not None:
-            return asked if asked <= self._policy.longest_wait else None
-        ceiling = min(self._policy.longest_wait, self._policy.base * 2**attempt)
+            return asked if asked <= self.policy.longest_wait else None
+        ceiling = min(self.policy.longest_wait, self.policy.base * 2**attempt)
         return random.uniform(ceiling / 2, ceiling)  # noqa: S311 - jitter, not a secret
 
     def _download_once(self, wanted: Wanted, location: Location, reached: _Reached) -> Fetched:

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import hashlib
 import ssl
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -17,10 +20,12 @@ from mirror.locations import Location
 from tests.faults.upstream import (
     Upstream,
     chunked,
+    dripping,
     encoded,
     file,
     flipped,
     page,
+    raw,
     redirect,
     reset,
     slowly,
@@ -33,6 +38,8 @@ from tests.faults.upstream import (
 BODY = tgz(bytes(range(256)) * 400)
 DIGESTS = {"sha256": hashlib.sha256(BODY).hexdigest(), "sha512": hashlib.sha512(BODY).hexdigest()}
 QUICK = Policy(attempts=3, base=0.01, longest_wait=1.5, connect=2, read=2)
+
+IMPATIENT = Policy(2, 0.01, 1.0, 1, 1, slowest=1000, window=0.5)
 
 
 @pytest.fixture
@@ -97,6 +104,27 @@ WRONG: dict[str, tuple[list[Any], type[PndaError], str]] = {
     ),
     "no content": ([status(204)], UpstreamError, "204"),
     "stalls": ([slowly(BODY, 60, parts=2)], UpstreamError, "broke off"),
+    "drips": ([dripping(BODY, 0.02)], UpstreamError, "bytes came in"),
+    "empty": ([b""], WorldError, "size 0"),
+    "no HTTP": ([raw(b"SSH-2.0-x\r\n")], UpstreamError, "tries"),
+    "hangs up": ([raw(b"")], UpstreamError, "tries"),
+    "headers without end": ([raw(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 500)], UpstreamError, "tries"),
+    "two lengths": (
+        [raw(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nabc")],
+        UpstreamError,
+        "InvalidHeader",
+    ),
+    "broken chunks": (
+        [raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n")],
+        UpstreamError,
+        "broke off",
+    ),
+    "a range that nobody asked for": (
+        [raw(b"HTTP/1.1 206 Partial Content\r\nContent-Length: 3\r\n\r\nabc")],
+        UpstreamError,
+        "206",
+    ),
+    "a redirect to nowhere": ([status(302)], UpstreamError, "redirects"),
 }
 
 
@@ -104,7 +132,7 @@ WRONG: dict[str, tuple[list[Any], type[PndaError], str]] = {
 def test_anything_else_is_an_error_and_leaves_nothing(upstream: Upstream, folder: Path, case: str) -> None:
     answers, kind, words = WRONG[case]
     with pytest.raises(kind) as caught:
-        fetch(folder, upstream.set("/x.tgz", *answers), policy=Policy(2, 0.01, 1.0, 1, 1))
+        fetch(folder, upstream.set("/x.tgz", *answers), policy=IMPATIENT)
     assert words in caught.value.message
     assert "x.tgz" in caught.value.message
     assert caught.value.cure
@@ -133,6 +161,65 @@ def test_a_wrong_digest_is_not_asked_for_again_at_the_same_source(upstream: Upst
     with pytest.raises(WorldError):
         fetch(folder, upstream.set("/x.tgz", flipped(BODY)))
     assert upstream.count("/x.tgz") == 1
+
+
+def test_wrong_bytes_are_asked_of_one_other_source_and_of_no_third(upstream: Upstream, folder: Path) -> None:
+    urls = [upstream.set(f"/{number}/x.tgz", flipped(BODY)) for number in (1, 2)]
+    third = upstream.set("/3/x.tgz", BODY)
+    with pytest.raises(WorldError) as caught:
+        fetch(folder, *urls, third)
+    assert "/1/x.tgz" in caught.value.message
+    assert "/2/x.tgz" in caught.value.message
+    assert upstream.count("/3/x.tgz") == 0
+    assert list(folder.iterdir()) == []
+
+
+def test_a_host_is_asked_for_no_more_at_a_time_than_allowed(upstream: Upstream, folder: Path) -> None:
+    now, most, lock = [0], [0], threading.Lock()
+
+    def answer(handler: Any) -> None:
+        with lock:
+            now[0] += 1
+            most[0] = max(most[0], now[0])
+        time.sleep(0.05)
+        with lock:
+            now[0] -= 1
+        handler.give(200, BODY)
+
+    place = Location(upstream.set("/x.tgz", answer))
+    fetcher = Fetcher(folder, Policy(per_host=3))
+    with ThreadPoolExecutor(9) as pool:
+        wanted = Wanted("x.tgz", [place], len(BODY), DIGESTS)
+        done = list(pool.map(lambda _: fetcher.download(wanted), range(18)))
+    assert len({item.path for item in done}) == 18
+    assert most[0] == 3
+
+
+def test_a_connection_is_used_again(upstream: Upstream, folder: Path) -> None:
+    """A thread that fetches many files connects once: on a long line that is most of the time."""
+    ports = set()
+
+    def answer(handler: Any) -> None:
+        ports.add(handler.client_address[1])
+        handler.give(200, BODY)
+
+    fetcher = Fetcher(folder, QUICK)
+    for _ in range(5):
+        fetcher.download(Wanted("x.tgz", [Location(upstream.set("/x.tgz", answer))], len(BODY), DIGESTS))
+    assert len(ports) == 1
+
+
+def test_a_proxy_is_used_and_its_password_stays_secret(upstream: Upstream, folder: Path) -> None:
+    url = "http://files.invalid/x.tgz"
+    proxies = {"http": upstream.base.replace("//", "//me:secret@")}
+    upstream.answers[url] = [file(BODY), status(502)]
+    place = Location(url, proxies=proxies)
+    wanted = Wanted("x.tgz", [place], len(BODY), DIGESTS)
+    assert Fetcher(folder, QUICK).download(wanted).path.read_bytes() == BODY
+    assert upstream.asked[0][2]["Proxy-Authorization"].startswith("Basic ")
+    with pytest.raises(UpstreamError) as caught:
+        Fetcher(folder, QUICK).download(wanted)
+    assert "secret" not in str(caught.value)
 
 
 def test_a_redirect_is_followed_and_a_loop_is_not(upstream: Upstream, folder: Path) -> None:
@@ -198,6 +285,33 @@ def test_a_private_authority_works_when_named_and_is_refused_otherwise(tls: Any,
     with pytest.raises(UpstreamError) as caught:
         fetch(folder, url)
     assert "certificate" in caught.value.message
+
+
+@pytest.mark.parametrize("fault", ["another name", "expired", "not valid yet"])
+def test_a_certificate_of_the_named_authority_can_still_be_wrong(
+    tmp_path: Path, folder: Path, fault: Any
+) -> None:
+    authority = trustme.CA()
+    bundle = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(bundle))
+    day, now = timedelta(days=1), datetime.now(UTC)
+    certificate = {
+        "another name": lambda: authority.issue_cert("files.invalid"),
+        "expired": lambda: authority.issue_cert("127.0.0.1", not_before=now - 9 * day, not_after=now - day),
+        "not valid yet": lambda: authority.issue_cert("127.0.0.1", not_before=now + day),
+    }[fault]()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(context)
+    server = Upstream(context)
+    try:
+        place = Location(server.set("/x.tgz", BODY), verify=str(bundle))
+        with pytest.raises(UpstreamError) as caught:
+            Fetcher(folder, QUICK).download(Wanted("x.tgz", [place], len(BODY), DIGESTS))
+        assert "certificate" in caught.value.message
+        assert server.asked == []
+        assert list(folder.iterdir()) == []
+    finally:
+        server.close()
 
 
 def test_https_never_leads_to_http(tls: Any, upstream: Upstream, folder: Path) -> None:

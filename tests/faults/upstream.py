@@ -179,6 +179,22 @@ def slowly(body: bytes, seconds: Any, parts: Any = 20, before: Any = lambda part
     return answer
 
 
+def dripping(body: bytes, pause: float) -> Answer:
+    """One byte at a time: each read ends in time, and the whole never does."""
+    return slowly(body, pause * len(body), parts=len(body))
+
+
+def raw(text: bytes) -> Answer:
+    """Bytes on the wire that may be no HTTP at all."""
+
+    def answer(handler: Handler) -> None:
+        handler.wfile.write(text)
+        handler.wfile.flush()
+        handler.close_connection = True
+
+    return answer
+
+
 def flipped(body: bytes) -> bytes:
     """The body with one bit changed in the middle."""
     middle = len(body) // 2
