@@ -6,6 +6,7 @@ from invoke.collection import Collection
 
 from core import tasks as core_tasks
 from lab import tasks as lab_tasks
+from mirror import repair_tasks
 from mirror import tasks as mirror_tasks
 from provision import tasks as provision_tasks
 from tests import tasks as tests_tasks
@@ -16,6 +17,7 @@ ns.add_task(lab_tasks.down)
 ns.add_task(tests_tasks.run_tests)
 ns.add_collection(core_tasks.requirements_ns)
 ns.add_collection(lab_tasks.ns)
+mirror_tasks.ns.add_task(repair_tasks.repair)
 ns.add_collection(mirror_tasks.ns)
 ns.add_collection(provision_tasks.cluster_ns)
 ns.add_collection(provision_tasks.ns)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +11,24 @@ from pathlib import Path
 from core.errors import WorldError
 from core.files import sha256_of
 from mirror import lockfile
-from mirror.contents import LOCK, RECORD, contents, root_digest
+from mirror.contents import LOCK, RECORD, Content, contents, root_digest
 from mirror.release import Releases
 from mirror.store import Store
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What is wrong: release-relative paths, and in ``store`` the names of damaged blobs besides."""
+
+    missing: tuple[str, ...]
+    changed: tuple[str, ...]
+    extra: tuple[str, ...]
+    store: tuple[str, ...]
+
+    @property
+    def clean(self) -> bool:
+        """Tell whether nothing is wrong."""
+        return not (self.missing or self.changed or self.extra or self.store)
 
 
 @dataclass(frozen=True)
@@ -56,6 +71,16 @@ def audit(root: Path, lock: Path) -> AuditReport:
             f"{folder}: the release's lock and its record do not belong together",
             "somebody changed them: run ./inv mirror.build --verify",
         )
+    found = examine(root, folder, expected)
+    present = [item for path, item in expected.items() if path not in found.missing]
+    return AuditReport(
+        folder, len(present), sum(item.size for item in present), found.missing, found.changed,
+        found.extra, found.store, asked.digest == inside.digest,
+    )  # fmt: skip
+
+
+def examine(root: Path, folder: Path, expected: Mapping[str, Content]) -> Findings:
+    """Re-hash the release in ``folder`` and every blob under ``root``; compare with ``expected``."""
     there = dict(_files(folder))
     missing = sorted(path for path in expected if path not in there)
     extra = sorted(path for path in there if path not in expected and path != RECORD)
@@ -65,10 +90,7 @@ def audit(root: Path, lock: Path) -> AuditReport:
         changed = [path for path, value in zip(present, found, strict=True) if value != expected[path].sha256]
         hashed = {there[path] for path in present}
         store = list(pool.map(_damaged, _unlinked(root, hashed)))
-    return AuditReport(
-        folder, len(present), sum(expected[path].size for path in present), tuple(missing), tuple(changed),
-        tuple(extra), tuple(name for name in store if name), asked.digest == inside.digest,
-    )  # fmt: skip
+    return Findings(tuple(missing), tuple(changed), tuple(extra), tuple(name for name in store if name))
 
 
 def _files(folder: Path) -> Iterator[tuple[str, int]]:

@@ -1,0 +1,88 @@
+"""Repair a mirror: what an audit finds is set aside, brought in anew, and published again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.errors import UsageError, WorldError
+from mirror import lockfile
+from mirror.acquire import acquire
+from mirror.audit import Findings, examine
+from mirror.contents import LOCK, Content, contents, root_digest
+from mirror.lockfile import Lock
+from mirror.ownership import builder_lock
+from mirror.release import Record, Releases, untouched
+from mirror.store import Store, seems_whole
+
+
+@dataclass(frozen=True)
+class RepairReport:
+    """What was wrong and what was done.
+
+    ``set_aside``: where the damaged blobs lie now (nothing is ever deleted). ``fetched_bytes`` and
+    ``requests``: what the cache of verified files did not have. ``release`` is the published one,
+    a new one if ``published``.
+    """
+
+    findings: Findings
+    set_aside: tuple[Path, ...]
+    fetched_bytes: int
+    requests: int
+    release: Path
+    serial: int
+    published: bool
+
+
+def repair(root: Path, lock: Path) -> RepairReport:
+    """Make the published release under ``root`` and its store whole again, from the release's own lock.
+
+    A release is never modified: the same content is published anew, under the same root digest.
+    ``lock`` is used if the release's copy of its lock is damaged and this is the same one. Raises
+    BusyError when a builder is at work, and WorldError, UpstreamError or DiskError when bytes cannot
+    be had; what is damaged then stays aside, and what was published stays published.
+    """
+    with builder_lock(root):
+        store, releases = Store(root), Releases(root)
+        present = releases.published()
+        if present is None:
+            raise WorldError(f"{root}: nothing is published there", "run ./inv mirror.build")
+        folder, record = present
+        inside, expected = _expected(folder, record, lock)
+        findings = examine(root, folder, expected)
+        store.prepare()
+        releases.sweep()
+        suspects = {expected[path].sha256 for path in (*findings.changed, *findings.missing)}
+        bad = [*store.damaged(sorted(suspects)), *findings.store]
+        set_aside = tuple(store.set_aside(sha256) for sha256 in bad)
+        files = inside.files_of(record.entries)
+        missing = [item for item in files if not seems_whole(store.path(item.sha256), item.sha256, item.size)]
+        fetched_bytes, requests = acquire(inside, missing, store) if missing else (0, 0)
+        for item in expected.values():
+            if item.data is not None:
+                store.put_bytes(item.data, item.sha256)
+        store.flush()
+        publishes = bool(findings.extra) or not untouched(folder, expected, store)
+        if publishes:
+            folder, record = releases.publish(store, expected, record.root_digest, inside, record.entries)
+    return RepairReport(
+        findings, set_aside, fetched_bytes, requests, folder, record.serial, published=publishes
+    )
+
+
+def _expected(folder: Path, record: Record, given: Path) -> tuple[Lock, Mapping[str, Content]]:
+    """Return the lock that the release was made from, and what the release must hold."""
+    for path in (folder / LOCK, given):
+        try:
+            found = lockfile.load(path)
+        except UsageError:
+            continue  # damaged or not there; the other one may do, and if not, that is said below
+        if found.digest == record.lock_digest:
+            expected = contents(found, path.read_bytes(), record.entries)
+            if root_digest(expected) == record.root_digest:
+                return found, expected
+    raise WorldError(
+        f"{folder}: neither its own lock nor {given} is the one that it was made from",
+        "give that lock (--lock), or run ./inv mirror.build --verify",
+    )
