@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from core import console
 from core.errors import UsageError, WorldError
 from mirror import derived, digests
-from mirror.cache import Cache, copy_hashed, require_space
+from mirror.cache import Cache, Need, copy_hashed, require_space
 from mirror.digests import Digests
 from mirror.fetch import Fetcher, Wanted
 from mirror.lanes import in_lanes
@@ -27,14 +28,53 @@ def acquire(lock: Lock, missing: Sequence[LockedFile], store: Store) -> tuple[in
     unique = {item.sha256: item for item in missing}
     cache = Cache()
     total = sum(item.size for item in unique.values())
-    require_space(store.temporary, total, "the mirror's store")
     source = _Source(lock, cache)
+    work = what_to_get(lock, cache, unique.values())
+    # Before the first byte; a disk that holds both must have room for both.
+    require_space(
+        Need(store.temporary, total, "the mirror's store"),
+        Need(cache.temporary, work.fetched_bytes + work.made_bytes, "the cache of verified files"),
+    )
     source.provide(unique.values())
     with console.Meter("into the store", total) as meter:
         for item in unique.values():
             _into_store(item, store, cache, source)
             meter.advance(item.size)
     return source.fetched_bytes, source.requests
+
+
+@dataclass(frozen=True)
+class Work:
+    """What it takes to have some files in the cache: what to fetch, and what to make then.
+
+    ``made_bytes`` is the room that making wants: the results, and as much again on the way.
+    """
+
+    fetched: tuple[LockedFile, ...]
+    made: tuple[LockedFile, ...]
+
+    @property
+    def fetched_bytes(self) -> int:
+        """Return how many bytes are to come over the network."""
+        return sum(item.size for item in self.fetched)
+
+    @property
+    def made_bytes(self) -> int:
+        """Return how many bytes of room making the rest wants."""
+        return 2 * sum(item.size for item in self.made)
+
+
+def what_to_get(lock: Lock, cache: Cache, items: Iterable[LockedFile]) -> Work:
+    """Return what ``cache`` lacks of ``items``, and of what they are made of.
+
+    Raises UsageError when the source of a file in the lock is damaged.
+    """
+    absent = [item for item in items if not cache.has(item.sha256, item.size)]
+    made = [item for item in absent if item.source["kind"] in derived.KINDS]
+    inputs = [one for item in made for one in _inputs(lock, item)]
+    fetched = {item.sha256: item for item in absent if item.source["kind"] not in derived.KINDS}
+    fetched |= {one.sha256: one for one in inputs if not cache.has(one.sha256, one.size)}
+    return Work(tuple(fetched.values()), tuple(made))
 
 
 def _into_store(item: LockedFile, store: Store, cache: Cache, source: _Source) -> None:
@@ -71,23 +111,15 @@ class _Source:
 
     def provide(self, items: Iterable[LockedFile]) -> None:
         """Make sure that the cache has every one of ``items``: fetch what can be, then make the rest."""
-        absent = [item for item in items if not self._has(item)]
-        made = [item for item in absent if item.source["kind"] in derived.KINDS]
-        inputs = {item.path: self._inputs(item) for item in made}
-        needed = {one.sha256: one for group in inputs.values() for one in group if not self._has(one)}
-        fetched = {item.sha256: item for item in absent if item.source["kind"] not in derived.KINDS}
-        self._fetch(list({**needed, **fetched}.values()))
-        for item in made:
-            self._make(item, inputs[item.path])
-
-    def _has(self, item: LockedFile) -> bool:
-        return self._cache.has(item.sha256, item.size)
+        work = what_to_get(self._lock, self._cache, items)
+        self._fetch(work.fetched)
+        for item in work.made:
+            self._make(item, _inputs(self._lock, item))
 
     def _fetch(self, items: Sequence[LockedFile]) -> None:
         if not items:
             return
         total = sum(item.size for item in items)
-        require_space(self._cache.temporary, total, "the cache of verified files")
         with (
             console.step(f"fetching {len(items)} files, {total / 1e6:.0f} MB"),
             console.Meter("fetched", total) as meter,
@@ -110,17 +142,8 @@ class _Source:
         done = self._fetcher.download(Wanted(item.path, places, item.size, wanted))
         self._cache.add(done.path, item.sha256)
 
-    def _inputs(self, item: LockedFile) -> list[LockedFile]:
-        try:
-            return [self._lock.input(name) for name in derived.inputs_of(item.source)]
-        except (KeyError, TypeError, AttributeError) as error:
-            raise UsageError(
-                f"{item.path}: its source in the lock is damaged ({error!r})", "restore the lock from git"
-            ) from error
-
     def _make(self, item: LockedFile, inputs: Iterable[LockedFile]) -> None:
-        # The result, and as much again for what is unpacked on the way.
-        require_space(self._cache.temporary, 2 * item.size, f"making {item.path}")
+        require_space(Need(self._cache.temporary, 2 * item.size, f"making {item.path}"))
         blobs = {one.path: self._checked(one) for one in inputs}
         with (
             console.step(f"making {item.path}"),
@@ -138,6 +161,15 @@ class _Source:
             self._cache.drop(item.sha256)
             self.provide([item])
         return path
+
+
+def _inputs(lock: Lock, item: LockedFile) -> list[LockedFile]:
+    try:
+        return [lock.input(name) for name in derived.inputs_of(item.source)]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UsageError(
+            f"{item.path}: its source in the lock is damaged ({error!r})", "restore the lock from git"
+        ) from error
 
 
 def _lane(item: LockedFile) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from core import console
 from core.errors import UsageError, WorldError
 from mirror import catalogue, lockfile
+from mirror.cache import Cache
 from mirror.contents import Content, contents, root_digest
 from mirror.lockfile import Lock, LockedFile
 from mirror.ownership import builder_lock
@@ -48,9 +49,16 @@ class BuildReport:
 
 @dataclass(frozen=True)
 class BuildPlan:
-    """What a build would do: files to fetch or make (with their sizes) and whether it would publish."""
+    """What a build would do, and whether it would publish.
+
+    ``missing``: files that the store lacks. ``fetched``: those (or what they are made of) that the
+    cache lacks too; ``fetched_bytes`` would come over the network. ``made`` would be made here.
+    """
 
     missing: tuple[LockedFile, ...]
+    fetched: tuple[LockedFile, ...]
+    fetched_bytes: int
+    made: tuple[LockedFile, ...]
     publishes: bool
     files: int
 
@@ -105,7 +113,11 @@ def plan(request: BuildRequest) -> BuildPlan:
     present = _present(releases, request.verify)
     job = _job(request, checked, present)
     missing = [item for item in job.files if not _in_store(store, item)]
-    return BuildPlan(tuple(missing), not (present and _is_this(present, job, store)), len(job.found))
+    from mirror.acquire import what_to_get  # loads the HTTP client, which an unchanged lock does not need
+
+    work = what_to_get(job.lock, Cache(read_only=True), missing)
+    publishes = not (present and _is_this(present, job, store))
+    return BuildPlan(tuple(missing), work.fetched, work.fetched_bytes, work.made, publishes, len(job.found))
 
 
 def _load(request: BuildRequest) -> Lock:

@@ -10,6 +10,7 @@ import os
 import shutil
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import DiskError
@@ -26,11 +27,16 @@ def default_root() -> Path:
 
 
 class Cache:
-    """Blobs by SHA-256 under ``root``, and notes of which blob an upstream name last had."""
+    """Blobs by SHA-256 under ``root``, and notes of which blob an upstream name last had.
 
-    def __init__(self, root: Path | None = None) -> None:
+    With ``read_only`` nothing is made or swept: it can then only be asked what it has.
+    """
+
+    def __init__(self, root: Path | None = None, *, read_only: bool = False) -> None:
         self.root = root or default_root()
         self.temporary = self.root / "tmp"
+        if read_only:
+            return
         with writing(self.root):
             self.temporary.mkdir(parents=True, exist_ok=True)
         self._sweep()
@@ -114,11 +120,28 @@ def _clone(target: int, source: int) -> bool:
     return True
 
 
-def require_space(folder: Path, wanted: int, what: str) -> None:
-    """Raise DiskError unless ``wanted`` bytes and a small reserve are free where ``folder`` lies."""
-    free = shutil.disk_usage(folder).free
-    if wanted and free < wanted + (1 << 20):
-        raise DiskError(
-            f"{what} needs {wanted / 1e6:.0f} MB under {folder}, and {free / 1e6:.0f} MB are free",
-            "free space there, or choose another folder (--root, PNDA_MIRROR_ROOT, XDG_CACHE_HOME)",
-        )
+@dataclass(frozen=True)
+class Need:
+    """``size`` bytes that are wanted under ``folder``, and what for."""
+
+    folder: Path
+    size: int
+    what: str
+
+
+def require_space(*needs: Need) -> None:
+    """Raise DiskError unless all of ``needs`` and a small reserve are free, those on one disk together."""
+    disks: dict[int, list[Need]] = {}
+    for need in needs:
+        if need.size:
+            disks.setdefault(need.folder.stat().st_dev, []).append(need)
+    for shared in disks.values():
+        wanted, free = sum(need.size for need in shared), shutil.disk_usage(shared[0].folder).free
+        if free < wanted + (1 << 20):
+            parts = " and ".join(
+                f"{need.what} needs {need.size / 1e6:.0f} MB under {need.folder}" for need in shared
+            )
+            raise DiskError(
+                f"{parts}, and {free / 1e6:.0f} MB are free there",
+                "free space there, or choose another folder (--root, PNDA_MIRROR_ROOT, XDG_CACHE_HOME)",
+            )

@@ -222,8 +222,23 @@ def test_a_dry_run_changes_nothing(ready: World) -> None:
         f"mirror_misc/{name}" for name in BODIES
     )
     assert report["bytes"] == sum(map(len, BODIES.values()))
+    assert report["fetched_bytes"] == report["bytes"]
     assert not ready.root.exists()
+    assert not (ready.folder / "cache").exists()
     assert ready.upstream.asked == []
+
+
+def test_a_dry_run_says_what_the_cache_has(built: World) -> None:
+    shutil.rmtree(built.root)
+    built.cache_path(FIRST).unlink()
+    report = json.loads(built.command("build", "--dry-run", "--json").stdout)
+    assert report["bytes"] == sum(map(len, BODIES.values()))
+    assert report["fetched"] == [{"path": f"mirror_misc/{FIRST}", "size": len(BODIES[FIRST])}]
+    assert report["fetched_bytes"] == len(BODIES[FIRST])
+    assert (
+        f"1 files, {len(BODIES[FIRST]) / 1e6:.1f} MB would be fetched"
+        in built.command("build", "--dry-run").stdout
+    )
 
 
 @pytest.mark.parametrize(
@@ -355,6 +370,18 @@ def test_too_little_space_is_said_before_the_first_byte(small_disk: Path, upstre
     assert upstream.count("/large.tgz") == 0
     world.bodies = small
     world.assert_whole()
+
+
+def test_a_disk_that_holds_cache_and_store_must_have_room_for_both(
+    small_disk: Path, upstream: Upstream
+) -> None:
+    world = World(small_disk, upstream, {})
+    world.write({"large.tgz": os.urandom(2_000_000)})
+    done = world.command("build")
+    assert done.returncode == 5
+    assert "store needs 2 MB" in done.stderr
+    assert "cache of verified files needs 2 MB" in done.stderr
+    assert upstream.asked == []
 
 
 @pytest.mark.parametrize("place", ["cache", "root"])
