@@ -1,4 +1,4 @@
-"""The tasks that explain a lock: keys and evidence."""
+"""The tasks that explain a lock: keys, evidence, why a file is there, what is newer upstream."""
 
 from __future__ import annotations
 
@@ -12,6 +12,35 @@ from core import console
 
 _LOCK, _KEYS = "mirror/catalogue.lock", "mirror/keys"
 HELP_KEYS = "The folder of key snapshots."
+_HELP_NAME = "A path in the release, a file's name, a Maven coordinate or artifact, or a Python project."
+_HELP_LOCK = "The lock (exactly which bytes)."
+
+
+@task(help={"name": _HELP_NAME, "lock": _HELP_LOCK})
+def evidence(_: Context, name: str, lock: str = _LOCK) -> None:
+    """Show what a locked file is believed for: checksums, signature, source, and that of its parts."""
+    from mirror import explain
+    from mirror.lockfile import load
+
+    loaded = load(Path(lock))
+    found = explain.find(loaded, name)
+    lines = [line for item in found for line in explain.evidence_text(loaded, item)]
+    console.result([explain.evidence(loaded, item) for item in found], "\n".join(lines))
+
+
+@task(help={"name": _HELP_NAME, "lock": _HELP_LOCK})
+def why(_: Context, name: str, lock: str = _LOCK) -> None:
+    """Say which entries bring a file in, and by which dependencies."""
+    from mirror import explain
+    from mirror.lockfile import load
+
+    loaded = load(Path(lock))
+    rows, lines = [], []
+    for item in explain.find(loaded, name):
+        reasons = explain.why(loaded, item)
+        rows += reasons
+        lines += [item.path, *(explain.why_text(reason) for reason in reasons)]
+    console.result(rows, "\n".join(lines))
 
 
 @task(

@@ -28,7 +28,8 @@ class LockedFile:
 
     ``path`` is its place in a release (for an input: only its name in the lock), ``size`` in bytes,
     ``source`` how to get it again (``kind`` and coordinate, never a registry's host),
-    ``evidence`` which published checksums agreed and what is known of its signature.
+    ``evidence`` which published checksums agreed and what is known of its signature. ``via`` has per
+    entry the way to what the entry does not name itself: from what it names down to what needs this.
     """
 
     path: str
@@ -40,6 +41,7 @@ class LockedFile:
     licence: str = ""
     evidence: Mapping[str, Any] = field(default_factory=dict)
     groups: tuple[str, ...] = ()
+    via: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -178,7 +180,7 @@ def _line(data: Mapping[str, Any]) -> str:
 
 
 def _file_line(item: LockedFile) -> str:
-    fields = {
+    fields: dict[str, Any] = {
         "size": item.size,
         "sha256": item.sha256,
         "sha512": item.sha512,
@@ -187,6 +189,8 @@ def _file_line(item: LockedFile) -> str:
         "licence": item.licence,
         "evidence": item.evidence,
     }
+    if item.via:
+        fields["via"] = {name: list(steps) for name, steps in item.via.items()}
     # The path leads, so that a diff of two locks reads well.
     return '{"path": ' + json.dumps(item.path) + ", " + _line(fields)[1:]
 
@@ -249,9 +253,16 @@ class _Parser:
             self.fail(f"expected an object, found {value!r:.60}")
         return value
 
-    def _keys(self, data: dict[str, Any], known: tuple[str, ...], where: str, line: str | None) -> None:
+    def _keys(
+        self,
+        data: dict[str, Any],
+        known: tuple[str, ...],
+        where: str,
+        line: str | None,
+        optional: tuple[str, ...] = (),
+    ) -> None:
         for key in data:
-            if key not in known:
+            if key not in known and key not in optional:
                 self.fail(f"unknown key {key!r} in {where}", line or json.dumps(key))
         for key in known:
             if key not in data:
@@ -299,7 +310,7 @@ class _Parser:
             self.fail(f"a file without a path: {row!r:.80}")
         line = f'"path": {json.dumps(path)}'
         known = ("path", "size", "sha256", "sha512", "entries", "source", "licence", "evidence")
-        self._keys(data, known, path, line)
+        self._keys(data, known, path, line, optional=("via",))
         if path_fault(path):
             self.fail(f"{path!r} {path_fault(path)}", line)
         if type(data["size"]) is not int or data["size"] < 0:
@@ -317,6 +328,11 @@ class _Parser:
         if not isinstance(evidence, dict) or not isinstance(licence, str):
             self.fail(f"{path}: evidence must be an object and licence a string", line)
         groups = tuple(sorted({group for entry in entries for group in table[entry].groups}))
-        return LockedFile(
-            path, data["size"], data["sha256"], data["sha512"], entries, source, licence, evidence, groups
-        )
+        via = {
+            name: self._strings(steps, f"{path}: via {name}", line)
+            for name, steps in self._object(data.get("via", {})).items()
+        }
+        if not via.keys() <= set(entries):
+            self.fail(f"{path}: via names an entry that does not bring it in", line)
+        digests = (data["sha256"], data["sha512"])
+        return LockedFile(path, data["size"], *digests, entries, source, licence, evidence, groups, via)

@@ -121,7 +121,7 @@ def merge(files: Iterable[LockedFile]) -> list[LockedFile]:
             )
         else:
             names = tuple(sorted({*other.entries, *item.entries}))
-            merged[item.path] = replace(other, entries=names)
+            merged[item.path] = replace(other, entries=names, via={**item.via, **other.via})
     return list(merged.values())
 
 
@@ -136,7 +136,11 @@ def _kept(wanted: catalogue.Catalogue, chosen: Iterable[Entry], request: LockReq
 
     def keep(items: Iterable[LockedFile]) -> tuple[LockedFile, ...]:
         pairs = ((item, tuple(name for name in item.entries if name in stay)) for item in items)
-        return tuple(replace(item, entries=names) for item, names in pairs if names)
+        return tuple(
+            replace(item, entries=names, via={name: way for name, way in item.via.items() if name in names})
+            for item, names in pairs
+            if names
+        )
 
     return Lock(old.path, old.digest, stay, keep(old.files), keep(old.inputs))
 

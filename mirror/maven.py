@@ -10,6 +10,7 @@ import json
 import re
 import shutil
 import tempfile
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -132,8 +133,10 @@ def effective_repositories(settings: bytes, model: bytes) -> tuple[Repository, .
     return tuple(found.values())
 
 
-def closure(roots: Iterable[Coordinate]) -> tuple[Coordinate, ...]:
+def closure(roots: Iterable[Coordinate]) -> dict[Coordinate, tuple[str, ...]]:
     """Return ``roots`` and all that they need at run time, as Maven resolves it, sorted.
+
+    Each comes with the way to it: the coordinates from a root down to what needs it.
 
     Raises WorldError with Maven's own words when something in the closure is not published.
     """
@@ -157,21 +160,28 @@ def closure(roots: Iterable[Coordinate]) -> tuple[Coordinate, ...]:
             ) from error
 
 
-def parse_tree(text: str) -> tuple[Coordinate, ...]:
-    """Return the distinct artifacts below the root of a ``dependency:tree`` JSON document, sorted."""
-    found: set[Coordinate] = set()
-    waiting = list(json.loads(text).get("children", []))
+def parse_tree(text: str) -> dict[Coordinate, tuple[str, ...]]:
+    """Return the distinct artifacts below the root of a ``dependency:tree`` JSON document, sorted.
+
+    Each comes with the (shortest) way to it, as in :func:`closure`.
+    """
+    found: dict[Coordinate, tuple[str, ...]] = {}
+    waiting: deque[tuple[Any, tuple[str, ...]]] = deque((node, ()) for node in _children(json.loads(text)))
     while waiting:
-        node = waiting.pop()
-        waiting.extend(node.get("children", []))
+        node, via = waiting.popleft()
         kind = node["type"]
         # test-jar, bundle, maven-plugin and the like are all files ending in .jar.
         extension = kind if kind in ("pom", "war", "zip", "tar.gz") else "jar"
         classifier = node.get("classifier", "") or ("tests" if kind == "test-jar" else "")
         coordinate = Coordinate(node["groupId"], node["artifactId"], node["version"], extension, classifier)
+        waiting.extend((child, (*via, str(coordinate))) for child in _children(node))
         if extension != "pom":
-            found.add(parse_coordinate(str(coordinate)))
-    return tuple(sorted(found))
+            found.setdefault(parse_coordinate(str(coordinate)), via)
+    return dict(sorted(found.items()))
+
+
+def _children(node: Any) -> list[Any]:
+    return list(node.get("children", []))
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from mirror.locations import Location
 from mirror.lockfile import LockedFile
 from mirror.pin import Pinned
 from mirror.python_index import IndexFile
+from mirror.python_solver import platforms
 from mirror.resolving import Missing, NotPublishedError, Resolver
 from mirror.states import MADE_HERE
 from mirror.upstreams import apache_bytes, apache_trusted
@@ -76,7 +77,7 @@ def runs_on(filename: str, target: Target) -> bool:
     except InvalidWheelFilename:
         return False
     python = "cp" + target.python.replace(".", "")
-    wanted = {Tag(python, python, platform) for platform in resolve_python.platforms(target)}
+    wanted = {Tag(python, python, platform) for platform in platforms(target)}
     return bool(tags & (wanted | {Tag("py3", "none", "any")}))
 
 

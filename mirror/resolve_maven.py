@@ -28,10 +28,11 @@ def resolve(entry: MavenEntry, resolver: Resolver) -> list[LockedFile]:
     """Return the files of ``entry``. Raises NotPublishedError with all that is missing."""
     chosen = choose(entry.name, entry.artifacts, resolver)
     instead = {item.coordinate: item.instead_of for item in chosen}
-    coordinates = tuple(sorted(instead))
+    ways: dict[Coordinate, tuple[str, ...]] = dict.fromkeys(sorted(instead), ())
     if entry.closure:
-        console.say(f"   {entry.name}: Maven resolves the closure of {len(coordinates)} artifacts")
-        coordinates = maven.closure(coordinates)
+        console.say(f"   {entry.name}: Maven resolves the closure of {len(ways)} artifacts")
+        ways = maven.closure(ways)
+    coordinates = tuple(ways)
     jars = pin_all(entry, coordinates, resolver, instead)
     poms = _poms(entry, coordinates, resolver)
     licences = {coordinate: _licence(coordinate.pom, poms) for coordinate in coordinates}
@@ -40,14 +41,16 @@ def resolve(entry: MavenEntry, resolver: Resolver) -> list[LockedFile]:
         for coordinate, pinned in jars.items():
             if not copies.only or coordinate.artifact in copies.only:
                 path = f"{copies.into}/{coordinate.file}"
-                files.append(resolver.locked(path, entry, pinned, licences[coordinate]))
+                files.append(resolver.locked(path, entry, pinned, licences[coordinate], ways[coordinate]))
     if entry.repository:
         for coordinate, pinned in jars.items():
             path = f"{entry.repository}/{coordinate.path}"
-            files.append(resolver.locked(path, entry, pinned, licences[coordinate]))
+            files.append(resolver.locked(path, entry, pinned, licences[coordinate], ways[coordinate]))
+        above = _ways_to_poms(ways, poms)
         for coordinate, (pinned, _) in poms.items():
             path = f"{entry.repository}/{coordinate.path}"
-            files.append(resolver.locked(path, entry, pinned, _licence(coordinate, poms)))
+            licence = _licence(coordinate, poms)
+            files.append(resolver.locked(path, entry, pinned, licence, above.get(coordinate, ())))
     _check_only(entry, coordinates)
     return files
 
@@ -133,6 +136,21 @@ def _poms(
             found[coordinate] = (pinned, maven.pom_facts(pinned.blob.read_bytes(), str(coordinate)))
         parents = {facts.parent for _, facts in found.values() if facts.parent is not None}
         waiting = parents - set(found)
+    return found
+
+
+def _ways_to_poms(
+    ways: dict[Coordinate, tuple[str, ...]], poms: dict[Coordinate, tuple[Pinned, PomFacts]]
+) -> dict[Coordinate, tuple[str, ...]]:
+    """Return the way to each pom: by its jar, or by the pom whose parent it is."""
+    found = {item.pom: (*via, str(item)) for item, via in ways.items()}
+    waiting = sorted(found)
+    while waiting:
+        pom = waiting.pop(0)
+        parent = poms[pom][1].parent
+        if parent is not None and parent not in found:
+            found[parent] = (*found[pom], str(pom))
+            waiting.append(parent)
     return found
 
 

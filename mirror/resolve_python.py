@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import email
-import json
 import re
-import sys
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from packaging.utils import InvalidSdistFilename, canonicalize_name, parse_sdist_filename
 from packaging.version import Version
 
 from core import console
 from core.errors import UsageError, WorldError
-from core.process import run
 from mirror import digests
 from mirror.archives import open_zip
 from mirror.catalogue import PythonEntry, Target
@@ -25,15 +21,10 @@ from mirror.digests import Digests
 from mirror.lockfile import LockedFile
 from mirror.pin import Pinned, in_parallel
 from mirror.python_index import IndexFile
+from mirror.python_solver import Chosen, ask_pip
 from mirror.resolving import Missing, NotPublishedError, Resolver
 from mirror.states import MADE_HERE
 from mirror.wheels import build_wheel, empty_wheel
-
-_TIMEOUT = 1800.0
-_LEGACY = {
-    "x86_64": {5: "manylinux1", 12: "manylinux2010", 17: "manylinux2014"},
-    "aarch64": {17: "manylinux2014"},
-}
 
 
 @dataclass(frozen=True)
@@ -44,14 +35,6 @@ class _Built:
     project: str
     digests: Digests
     source: LockedFile
-
-
-@dataclass(frozen=True)
-class _Chosen:
-    """A wheel that pip chose."""
-
-    project: str
-    filename: str
 
 
 def resolve(entry: PythonEntry, resolver: Resolver) -> tuple[list[LockedFile], list[LockedFile]]:
@@ -65,9 +48,7 @@ def resolve(entry: PythonEntry, resolver: Resolver) -> tuple[list[LockedFile], l
             empty_wheel(project, version, links)
         built = {item.wheel.name: item for item in _build_all(entry, resolver, scratch, links)}
         chosen = {
-            item.filename: item
-            for target in entry.targets
-            for item in _ask_pip(entry, target, links, scratch)
+            item.filename: item for target in entry.targets for item in _ask(entry, target, links, scratch)
         }
         unused = sorted(item.project for item in built.values() if item.wheel.name not in chosen)
         if unused:
@@ -77,20 +58,13 @@ def resolve(entry: PythonEntry, resolver: Resolver) -> tuple[list[LockedFile], l
             )
         files = _lock_wheels(entry, resolver, [i for i in chosen.values() if i.filename not in built])
         for item in built.values():
-            files.append(_lock_built(entry, resolver, item))
+            files.append(_lock_built(entry, resolver, item, chosen[item.wheel.name].via))
     return files, [item.source for item in built.values()]
 
 
-def platforms(target: Target) -> tuple[str, ...]:
-    """Return the platform tags whose wheels run on ``target``, newest first (PEP 600 and before)."""
-    minor = int(target.glibc.split(".")[1])
-    legacy = _LEGACY[target.machine]
-    tags = []
-    for step in range(minor, min(legacy) - 1, -1):
-        tags.append(f"manylinux_2_{step}_{target.machine}")
-        if step in legacy:
-            tags.append(f"{legacy[step]}_{target.machine}")
-    return (*tags, f"linux_{target.machine}")
+def _ask(entry: PythonEntry, target: Target, links: Path, scratch: Path) -> list[Chosen]:
+    console.say(f"   {entry.name}: pip resolves for {target.name}")
+    return ask_pip(entry, target, links, scratch)
 
 
 def find_sdist(files: Iterable[IndexFile], version: str) -> IndexFile | None:
@@ -145,43 +119,6 @@ def _build_all(entry: PythonEntry, resolver: Resolver, scratch: Path, links: Pat
     return built
 
 
-def _ask_pip(entry: PythonEntry, target: Target, links: Path, scratch: Path) -> list[_Chosen]:
-    running = f"{sys.version_info.major}.{sys.version_info.minor}"
-    if target.python != running:
-        raise UsageError(
-            f"{entry.name}: pip decides for the Python that it runs on ({running}), not for {target.python}",
-            f"write the lock with Python {target.python}, or change the target",
-        )
-    console.say(f"   {entry.name}: pip resolves for {target.name}")
-    report = scratch / f"report-{target.name}.json"
-    words: list[str | Path] = [
-        sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet",
-        "--disable-pip-version-check", "--no-input", "--only-binary", ":all:", "--report", report,
-        "--target", scratch / "target", "--find-links", links, "--implementation", "cp",
-        "--python-version", target.python,
-    ]  # fmt: skip
-    for platform in platforms(target):
-        words += ["--platform", platform]
-    done = run([*words, *entry.requirements], timeout=_TIMEOUT, check=False, what="pip")
-    if done.code != 0:
-        lines = [line for line in done.stderr.splitlines() if "ERROR" in line] or done.tail().splitlines()
-        raise WorldError(
-            f"{entry.name}: pip finds no set of wheels for {target.name}\n  " + "\n  ".join(lines[-8:]),
-            "name packages that are published as source only under `build:` (project==version)",
-        )
-    provided = {canonicalize_name(pinned.split("==")[0]) for pinned in entry.provided}
-    return [item for item in parse_report(report.read_text()) if item.project not in provided]
-
-
-def parse_report(text: str) -> list[_Chosen]:
-    """Return the wheels of a pip installation report (format 1, PEP 566 metadata inside)."""
-    chosen = []
-    for item in json.loads(text)["install"]:
-        filename = unquote(urlsplit(item["download_info"]["url"]).path).rsplit("/", 1)[-1]
-        chosen.append(_Chosen(canonicalize_name(item["metadata"]["name"]), filename))
-    return chosen
-
-
 def licence_in(wheel: Path, name: str) -> str:
     """Return the licence that the wheel called ``name`` states: expression, classifiers, or one line.
 
@@ -206,7 +143,7 @@ def licence_in(wheel: Path, name: str) -> str:
     return first[0][:120] if first else ""
 
 
-def _lock_wheels(entry: PythonEntry, resolver: Resolver, chosen: list[_Chosen]) -> list[LockedFile]:
+def _lock_wheels(entry: PythonEntry, resolver: Resolver, chosen: list[Chosen]) -> list[LockedFile]:
     listed = [resolver.upstreams.index_file(item.project, item.filename) for item in chosen]
     missing = [
         Missing(entry.name, item.filename, ())
@@ -221,13 +158,17 @@ def _lock_wheels(entry: PythonEntry, resolver: Resolver, chosen: list[_Chosen]) 
     )
     return [
         resolver.locked(
-            f"{entry.into}/packages/{item.filename}", entry, pinned, licence_in(pinned.blob, item.filename)
+            f"{entry.into}/packages/{item.filename}",
+            entry,
+            pinned,
+            licence_in(pinned.blob, item.filename),
+            item.via,
         )
         for (item, _), pinned in zip(pairs, pins, strict=True)
     ]
 
 
-def _lock_built(entry: PythonEntry, resolver: Resolver, item: _Built) -> LockedFile:
+def _lock_built(entry: PythonEntry, resolver: Resolver, item: _Built, via: tuple[str, ...]) -> LockedFile:
     filename = item.wheel.name
     source = {
         "kind": "built", "project": item.project, "filename": filename, "input": item.source.path,
@@ -242,4 +183,5 @@ def _lock_built(entry: PythonEntry, resolver: Resolver, item: _Built) -> LockedF
         source,
         licence,
         {"agreed": [], "signature": MADE_HERE},
+        via,
     )

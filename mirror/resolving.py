@@ -51,9 +51,11 @@ class Resolver:
     pinner: Pinner
     upstreams: Upstreams
 
-    def locked(self, path: str, entry: Entry, pinned: Pinned, licence: str) -> LockedFile:
-        """Return the lock's line for a pinned file at ``path``."""
-        return self.made(path, entry, pinned.digests, pinned.source, licence, pinned.evidence)
+    def locked(
+        self, path: str, entry: Entry, pinned: Pinned, licence: str, via: Sequence[str] = ()
+    ) -> LockedFile:
+        """Return the lock's line for a pinned file at ``path``; ``via``: as in LockedFile, for ``entry``."""
+        return self.made(path, entry, pinned.digests, pinned.source, licence, pinned.evidence, via)
 
     def made(
         self,
@@ -63,6 +65,7 @@ class Resolver:
         source: Mapping[str, Any],
         licence: str,
         evidence: Mapping[str, Any],
+        via: Sequence[str] = (),
     ) -> LockedFile:
         """Return the lock's line for a file with these digests at ``path``."""
         return LockedFile(
@@ -75,4 +78,5 @@ class Resolver:
             licence,
             evidence,
             entry.groups,
+            {entry.name: tuple(via)} if via else {},
         )

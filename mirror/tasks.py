@@ -11,11 +11,12 @@ from invoke.context import Context
 from invoke.tasks import task
 
 from core import console
-from core.errors import WorldError
-from mirror.evidence_tasks import keys
+from core.errors import UsageError, WorldError
+from mirror.evidence_tasks import evidence, keys, why
 
 if TYPE_CHECKING:
     from mirror.build import BuildRequest
+    from mirror.locking import LockRequest
 
 _HELP = {
     "catalogue": "The catalogue (what to mirror).",
@@ -35,12 +36,35 @@ def _groups(only: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in only.split(",") if word.strip())
 
 
-@task(name="lock", help={key: _HELP[key] for key in ("catalogue", "lock", "only", "keys")})
-def write(_: Context, catalogue: str = _CATALOGUE, lock: str = _LOCK, only: str = "", keys: str = "") -> None:
+@task(
+    name="lock",
+    help={
+        **{key: _HELP[key] for key in ("catalogue", "lock", "only", "keys")},
+        "check": "Write nothing, ask nobody: does the lock follow from the catalogue? Exit 1 if not.",
+        "upstream": "Write nothing: would the lock be the same now? Exit 1 with the difference if not.",
+    },
+)
+def write(
+    _: Context,
+    catalogue: str = _CATALOGUE,
+    lock: str = _LOCK,
+    only: str = "",
+    keys: str = "",
+    check: bool = False,
+    upstream: bool = False,
+) -> None:
     """Resolve the catalogue to exact files and write the lock (with --only: those entries anew)."""
+    if check and (upstream or only):
+        raise UsageError("--check looks at the whole lock, and asks nobody", "leave the other options out")
+    if check:
+        _check(Path(catalogue), Path(lock))
+        return
     from mirror.locking import LockRequest, write_lock
 
     request = LockRequest(Path(catalogue), Path(lock), _groups(only), Path(keys) if keys else None)
+    if upstream:
+        _compare(request)
+        return
     report = write_lock(request)
     lines = [f"{lock}: {len(report.lock.files)} files, {len(report.lock.inputs)} inputs"]
     lines += [f"  {what} stands in for {wanted}" for what, wanted in report.substituted]
@@ -54,6 +78,42 @@ def write(_: Context, catalogue: str = _CATALOGUE, lock: str = _LOCK, only: str 
         "fetched_bytes": report.fetched_bytes,
     }
     console.result(document, "\n".join(lines))
+
+
+def _check(catalogue: Path, lock: Path) -> None:
+    from mirror.comparing import check
+
+    faults = check(catalogue, lock)
+    document = {"same": not faults, "faults": [vars(fault) for fault in faults]}
+    lines = [f"  {fault.entry}: {fault.reason}" for fault in faults]
+    _same_or_not(
+        document, f"{lock} follows from {catalogue}", f"{lock} does not follow from {catalogue}", lines
+    )
+
+
+def _compare(request: LockRequest) -> None:
+    from mirror.comparing import differences
+    from mirror.lockfile import load
+    from mirror.locking import resolve
+
+    old = load(request.lock)
+    new = resolve(request)
+    found = differences(old, new.entries, new.files, new.inputs)
+    document = {"same": not found, "differences": [vars(item) for item in found]}
+    lines = [f"  {item.path} [{', '.join(item.entries)}]: {item.how}" for item in found]
+    text = f"{request.lock} is what locking would write now"
+    _same_or_not(document, text, f"locking now would change {request.lock}", lines)
+
+
+def _same_or_not(document: dict[str, object], same: str, different: str, lines: list[str]) -> None:
+    if document["same"]:
+        console.result(document, same)
+        return
+    if console.settings.json:
+        console.result(document, "")
+    raise WorldError(
+        "\n".join([different, *lines]), "run ./inv mirror.lock, look at what changed, and commit it"
+    )
 
 
 @task(
@@ -184,4 +244,4 @@ def serve(_: Context, root: str = "", host: str = "127.0.0.1", port: int = 8000)
         server.serve_forever()
 
 
-ns = Collection("mirror", write, build, audit, list_files, serve, keys)
+ns = Collection("mirror", write, build, audit, list_files, serve, keys, evidence, why)

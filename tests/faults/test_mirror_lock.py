@@ -443,3 +443,27 @@ def test_another_python_than_the_running_one_is_refused(index: World) -> None:
     with pytest.raises(UsageError) as caught:
         lock(index)
     assert "3.9" in caught.value.message
+
+
+def test_check_and_upstream_answer_by_exit_code_and_write_nothing(here: World) -> None:
+    file_entry(here)
+    here.upstream.set("/x.tgz", BODY)
+    here.upstream.set("/x.tgz.sha1", SHA1.encode())
+    lock(here)
+    before, asked = here.lock.read_bytes(), len(here.upstream.asked)
+    assert here.command("lock", "--check").returncode == 0
+    assert len(here.upstream.asked) == asked
+    assert here.command("lock", "--upstream").returncode == 0
+    other = tgz(b"other bytes")
+    here.upstream.set("/x.tgz", other)
+    here.upstream.set("/x.tgz.sha1", hashlib.sha1(other).hexdigest().encode())
+    changed = here.command("lock", "--upstream", "--json")
+    assert changed.returncode == 1
+    assert json.loads(changed.stdout)["differences"][0]["path"] == "mirror_misc/x.tgz"
+    assert "mirror_misc/x.tgz" in changed.stderr
+    assert here.command("lock", "--check").returncode == 0
+    here.catalogue.write_text(here.catalogue.read_text().replace("all-of-it", "part-of-it"))
+    stale = here.command("lock", "--check")
+    assert (stale.returncode, "it: has changed" in stale.stderr) == (1, True)
+    assert here.command("lock", "--check", "--upstream").returncode == 2
+    assert here.lock.read_bytes() == before

@@ -31,6 +31,7 @@ def locked_files(draw: Any) -> Any:
         licence=draw(TEXT),
         evidence={"agreed": draw(st.lists(TEXT, max_size=2))},
         groups=("g",),
+        via=draw(st.sampled_from([{}, {"one": ("g:a:jar:1", "g:b:jar:1")}])),
     )
 
 
@@ -117,6 +118,9 @@ BAD: dict[str, Any] = {
     "source a list": changed(source=[]),
     "licence null": changed(licence=None),
     "evidence null": changed(evidence=None),
+    "via a list": changed(via=[]),
+    "via of nothing": changed(via={"one": []}),
+    "via another entry": changed(via={"two": ["g:a:jar:1"]}),
     "no sha512": without("sha512"),
     "no path": without("path"),
     "entry without groups": {**document(), "entries": {"one": {"digest": "0" * 64}}},

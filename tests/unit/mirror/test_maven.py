@@ -112,6 +112,14 @@ def test_a_tree_gives_each_artifact_once_without_the_root() -> None:
     assert [str(item) for item in parse_tree(json.dumps(tree))] == ["g:a:jar:1", "g:b:jar:1", "g:d:jar:x:1"]
 
 
+def test_a_tree_tells_the_shortest_way_to_each_artifact() -> None:
+    tree = node("root", [node("a", [node("b", [node("c")])]), node("d", [node("c")])])
+    ways = {str(item): via for item, via in parse_tree(json.dumps(tree)).items()}
+    assert ways["g:a:jar:1"] == ()
+    assert ways["g:b:jar:1"] == ("g:a:jar:1",)
+    assert ways["g:c:jar:1"] == ("g:d:jar:1",)
+
+
 def test_a_tree_cannot_lead_out_of_the_repository() -> None:
     with pytest.raises(ValueError, match="coordinate"):
         parse_tree(json.dumps(node("root", [node("../../../etc/passwd")])))

@@ -14,8 +14,9 @@ from core.errors import UpstreamError, UsageError, WorldError
 from mirror.catalogue import Target
 from mirror.locations import Location, redact
 from mirror.python_index import parse_html, parse_json, parse_settings
+from mirror.python_solver import parse_report, platforms
 from mirror.resolve_files import runs_on
-from mirror.resolve_python import find_sdist, licence_in, parse_report, platforms
+from mirror.resolve_python import find_sdist, licence_in
 
 PAGE = Location("https://me:secret@index.example/simple/dill/")
 TARGET = Target("here", "3.11", "x86_64", "2.36")
@@ -160,6 +161,26 @@ def test_pips_report() -> None:
     (item,) = parse_report(json.dumps(report))
     assert item.project == "ruamel-yaml"
     assert item.filename == "ruamel_yaml-1+local-py3-none-any.whl"
+
+
+def test_pips_report_tells_the_way_to_each_wheel() -> None:
+    def row(name: str, *needs: str, asked: bool = False) -> dict[str, Any]:
+        return {
+            "download_info": {"url": f"https://x.example/{name}-1-py3-none-any.whl"},
+            "metadata": {"name": name, "version": "1", "requires_dist": list(needs)},
+            "requested": asked,
+        }
+
+    report = {
+        "install": [
+            row("app", "Mid>=1", 'never; python_version < "3"', "broken requirement !", asked=True),
+            row("mid", "leaf"),
+            row("leaf", "app"),
+            row("never"),
+        ]
+    }
+    found = {item.project: item.via for item in parse_report(json.dumps(report))}
+    assert found == {"app": (), "mid": ("app",), "leaf": ("app", "mid"), "never": ()}
 
 
 @pytest.mark.parametrize(
