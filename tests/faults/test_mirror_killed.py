@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mirror.audit import audit
+from mirror.build import BuildReport, BuildRequest, build
+from tests.faults.mirror_world import ROOT, World
+from tests.faults.upstream import Ranged, tgz
+
+OLD = {f"file{number}.tgz": tgz(os.urandom(3000) * 20) for number in range(3)}
+LARGE = os.urandom(3 << 20)  # more than a chunk: its transfer leaves notes on the way
+NEW = {**OLD, "new.tgz": b"new one", "large.tgz": LARGE}
+
+
+@pytest.fixture
+def built(world: World, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A world with ``OLD`` published, catalogue and lock for ``NEW``, and a copy of that state beside it."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(world.folder / "cache"))
+    monkeypatch.setattr("core.console.settings.quiet", True)
+    world.write(dict(OLD))
+    finish(world)
+    subprocess.run(["cp", "-a", world.folder, saved(world)], check=True, timeout=60)
+    world.write(dict(NEW))
+    world.upstream.set("/large.tgz", Ranged(LARGE))
+    return world
+
+
+def finish(world: World) -> BuildReport:
+    return build(BuildRequest(world.catalogue, world.lock, world.root))
+
+
+def saved(world: World) -> Path:
+    return Path(world.folder).with_name(f"{world.folder.name}-saved")
+
+
+def reset(world: World) -> None:
+    for name in ("root", "cache"):
+        shutil.rmtree(world.folder / name)
+        # cp keeps hard links: the copy must hold each blob once, as the original does.
+        subprocess.run(["cp", "-a", saved(world) / name, world.folder / name], check=True, timeout=60)
+
+
+def killed(world: World, point: int) -> int:
+    """Run a build that is killed at its ``point``-th change (0: never); return how many it made."""
+    words = [sys.executable, "-B", "-m", "tests.faults.killer", *map(str, world.words("build")[3:])]
+    environment = {**world.environment, "KILL_AT": str(point), "KILL_UNDER": str(world.folder)}
+    done = subprocess.run(
+        words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == (-signal.SIGKILL if point else 0), done.stderr
+    return 0 if point else int(done.stdout.splitlines()[-1])
+
+
+def test_killed_at_any_change_readers_see_a_whole_release_and_the_next_build_completes(built: World) -> None:
+    """At every write, fsync, rename, link...: a spread, or all with ``PNDA_KILL_POINTS=all``."""
+    changes = killed(built, 0)
+    assert changes > 100
+    built.assert_whole()
+    if os.environ.get("PNDA_KILL_POINTS") == "all":
+        points = list(range(1, changes + 1))
+    else:
+        # Publishing is at the end, and the point there differs from run to run: other ones each time.
+        points = sorted({*range(1 + os.getpid() % 12, changes, changes // 12), *range(changes - 6, changes)})
+    died = 0
+    for point in points:
+        reset(built)
+        try:
+            killed(built, point)
+            died += 1
+        except AssertionError:
+            # Threads make a few changes more or fewer from run to run; only the last points may be beyond.
+            assert point > changes - 10, point
+        check_after_the_kill(built, point)
+    assert died > len(points) // 2
+
+
+def check_after_the_kill(world: World, point: int) -> None:
+    published = world.current()
+    assert (published / "release.json").is_file(), point
+    world.bodies = NEW if (published / "mirror_misc" / "new.tgz").exists() else OLD
+    world.assert_whole()
+    world.bodies = NEW
+    finish(world)
+    world.assert_whole()
+    report = audit(world.root, world.lock)
+    assert report.clean, (point, report)
+    assert not list((world.root / "releases").glob(".*")), point
+    assert list((world.root / "store" / "tmp").iterdir()) == [], point
+    assert not (world.root / ".current.new").exists()
+    first = world.root / "releases" / "1" / "mirror_misc"
+    assert all((first / name).read_bytes() == body for name, body in OLD.items()), point
+
+
+def test_a_clock_that_was_set_back_changes_nothing(built: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Past(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> Any:
+            return datetime(1980, 1, 1, tzinfo=UTC)
+
+    monkeypatch.setattr("mirror.cache.time.time", lambda: 0.0)
+    monkeypatch.setattr("mirror.release.datetime", Past)
+    leftover = built.folder / "cache" / "flink-on-pnda" / "tmp" / "from-the-future"
+    leftover.write_bytes(b"x")
+    report = finish(built)
+    assert (report.serial, report.published) == (2, True)
+    built.assert_whole()
+    assert audit(built.root, built.lock).clean
+    assert finish(built).published is False
+
+
+def test_the_killer_counts_every_kind_of_change(tmp_path: Path) -> None:
+    """What the sweep rests on: each of these calls is one point."""
+    script = """
+import os, sys
+from pathlib import Path
+from tests.faults import killer
+counter = killer.arm()
+folder = Path(os.environ["KILL_UNDER"])
+seen = []
+def changes(work):
+    before = counter.count
+    work()
+    seen.append(counter.count - before)
+stream = []
+changes(lambda: stream.append((folder / "a").open("wb")))
+changes(lambda: stream[0].write(b"x"))
+changes(lambda: os.fsync(stream[0].fileno()))
+stream[0].close()
+changes(lambda: (folder / "a").rename(folder / "b"))
+changes(lambda: (folder / "c").hardlink_to(folder / "b"))
+changes(lambda: (folder / "d").symlink_to("b"))
+changes(lambda: (folder / "e").mkdir())
+changes(lambda: (folder / "b").chmod(0o600))
+changes(lambda: os.utime(folder / "b", (0, 0)))
+changes(lambda: (folder / "c").unlink())
+changes(lambda: (folder / "e").rmdir())
+changes(lambda: (folder / "b").read_bytes())
+changes(lambda: Path("/etc/hostname").exists())
+print(seen)
+"""
+    environment = {**os.environ, "KILL_AT": "0", "KILL_UNDER": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True,
+        timeout=60, check=False,
+    )  # fmt: skip
+    assert done.stdout.strip() == str([1] * 11 + [0, 0]), done.stderr
