@@ -45,6 +45,42 @@ def why(_: Context, name: str, lock: str = _LOCK) -> None:
 
 @task(
     help={
+        "catalogue": "The catalogue (what to mirror).",
+        "lock": _HELP_LOCK,
+        "only": "Groups or entries, separated by commas; default: all.",
+        "same-line": "Only versions with the same first two numbers, such as 1.20.",
+    }
+)
+def outdated(
+    _: Context,
+    catalogue: str = "mirror/catalogue.yml",
+    lock: str = _LOCK,
+    only: str = "",
+    same_line: bool = False,
+) -> None:
+    """List what is published in a newer version than the locked one; exit 1 if anything is."""
+    from core.errors import WorldError
+    from mirror.outdated import outdated as find
+
+    groups = tuple(word.strip() for word in only.split(",") if word.strip())
+    ages = find(Path(catalogue), Path(lock), groups, same_line)
+    newer = [age for age in ages if age.newest]
+    lines = [f"  {age.entry}: {age.what} {age.locked}, published: {age.newest}" for age in newer]
+    lines += [f"  {age.entry}: {age.what}: not known, {age.unknown}" for age in ages if age.unknown]
+    document = {"outdated": len(newer), "artifacts": [vars(age) for age in ages]}
+    if not newer:
+        console.result(document, "\n".join([*lines, f"{len(ages)} artifacts asked for, none is newer"]))
+        return
+    if console.settings.json:
+        console.result(document, "")
+    raise WorldError(
+        "\n".join([f"{len(newer)} of {len(ages)} artifacts are published in a newer version", *lines]),
+        "write the versions that you want into the catalogue, then run ./inv mirror.lock",
+    )
+
+
+@task(
+    help={
         "keys": HELP_KEYS,
         "import": "A KEYS file (public keys, with prose around them) to take a snapshot of.",
         "name": "The snapshot's name, such as flink.",

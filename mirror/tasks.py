@@ -12,7 +12,7 @@ from invoke.tasks import task
 
 from core import console
 from core.errors import UsageError, WorldError
-from mirror.evidence_tasks import evidence, keys, why
+from mirror.evidence_tasks import evidence, keys, outdated, why
 
 if TYPE_CHECKING:
     from mirror.build import BuildRequest
@@ -244,4 +244,4 @@ def serve(_: Context, root: str = "", host: str = "127.0.0.1", port: int = 8000)
         server.serve_forever()
 
 
-ns = Collection("mirror", write, build, audit, list_files, serve, keys, evidence, why)
+ns = Collection("mirror", write, build, audit, list_files, serve, keys, evidence, why, outdated)
