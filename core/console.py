@@ -31,7 +31,9 @@ settings = Settings()
 def say(text: str) -> None:
     """Tell the user one line of what is going on (silent with ``--quiet``; to stderr with ``--json``)."""
     if not settings.quiet:
-        print(text, file=sys.stderr if settings.json else sys.stdout, flush=True)
+        stream = sys.stderr if settings.json else sys.stdout
+        stream.write(f"{text}\n")  # in one piece: several threads talk
+        stream.flush()
 
 
 def warn(text: str) -> None:
