@@ -57,9 +57,12 @@ class Cache:
         """Move a verified temporary file of this cache in under its digest; return its path."""
         final = self.path(sha256)
         with writing(final):
-            final.parent.mkdir(parents=True, exist_ok=True)
             temporary.chmod(0o444)
-            temporary.rename(final)
+            try:
+                temporary.rename(final)
+            except FileNotFoundError:  # seldom: the first of 256 folders' worth
+                final.parent.mkdir(parents=True, exist_ok=True)
+                temporary.rename(final)
         return final
 
     def drop(self, sha256: str) -> None:

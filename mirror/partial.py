@@ -99,9 +99,11 @@ class Partial:
 
     def discard(self) -> None:
         """Forget what is there."""
-        self._note.unlink(missing_ok=True)
-        self._stream.seek(0)
-        self._stream.truncate()
+        if self._identity:
+            self._note.unlink(missing_ok=True)
+        if self._identity or self.offset:
+            self._stream.seek(0)
+            self._stream.truncate()
         self._validator, self._length, self._noted = "", 0, 0
         self._hasher = Hasher(self._extra)
 

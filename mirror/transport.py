@@ -10,7 +10,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -71,6 +71,16 @@ class RangeRefusedError(Exception):
     """The server cannot, or must not, continue where an earlier transfer ended."""
 
 
+@dataclass(frozen=True)
+class _Way:
+    """How a host is reached. ``auth`` is what netrc has for it."""
+
+    proxies: dict[str, str] = field(repr=False)
+    verify: bool | str | None
+    cert: str | tuple[str, str] | None
+    auth: tuple[str, str] | None = field(repr=False)
+
+
 class Transport:
     """Asks servers, for several threads at once; counts ``requests``."""
 
@@ -78,6 +88,7 @@ class Transport:
         self._policy = policy
         self._local, self._lock = threading.local(), threading.Lock()
         self._turns: dict[str, threading.BoundedSemaphore] = {}
+        self._ways: dict[tuple[object, ...], _Way] = {}
         self.stopped = threading.Event()
         self.requests = 0
 
@@ -140,14 +151,15 @@ class Transport:
         with self._lock:
             self.requests += 1
         try:
+            way = self._way(location)
             return self._session().request(
                 method,
                 location.url,
-                auth=auth,
+                auth=auth or way.auth,
                 headers={"Accept-Encoding": "identity", **headers},
-                proxies=dict(location.proxies) or None,
-                verify=location.verify,
-                cert=location.cert,
+                proxies=way.proxies,
+                verify=way.verify,
+                cert=way.cert,
                 timeout=(self._policy.connect, self._policy.read),
                 stream=True,
                 allow_redirects=False,
@@ -173,8 +185,25 @@ class Transport:
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
             session = self._local.session = requests.Session()
+            session.trust_env = False  # the environment is asked once per host, by _way
             session.headers["User-Agent"] = "flink-on-pnda-mirror"
         return session
+
+    def _way(self, location: Location) -> _Way:
+        """Return how the environment (proxies, CA bundle, netrc) and ``location`` want its host reached.
+
+        Kept per host: for small files, requests would spend most of its time asking this anew.
+        """
+        parts = urlsplit(location.url)
+        key = (parts.scheme, parts.netloc, *location.proxies.items(), location.verify, location.cert)
+        with self._lock:
+            if key not in self._ways:
+                merged = requests.Session().merge_environment_settings(
+                    location.url, dict(location.proxies), True, location.verify, location.cert
+                )
+                netrc = requests.utils.get_netrc_auth(location.url)
+                self._ways[key] = _Way(dict(merged["proxies"]), merged["verify"], merged["cert"], netrc)
+            return self._ways[key]
 
 
 class _Pace:
