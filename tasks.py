@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from invoke.collection import Collection
 
+from bench import tasks as bench_tasks
 from core import tasks as core_tasks
 from lab import tasks as lab_tasks
 from mirror import repair_tasks
@@ -15,6 +16,7 @@ ns = Collection()
 ns.add_task(lab_tasks.up)
 ns.add_task(lab_tasks.down)
 ns.add_task(tests_tasks.run_tests)
+ns.add_collection(bench_tasks.ns)
 ns.add_collection(core_tasks.requirements_ns)
 ns.add_collection(lab_tasks.ns)
 mirror_tasks.ns.add_task(repair_tasks.repair)

@@ -28,7 +28,7 @@ def acquire(lock: Lock, missing: Sequence[LockedFile], store: Store) -> tuple[in
     unique = {item.sha256: item for item in missing}
     cache = Cache()
     total = sum(item.size for item in unique.values())
-    source = _Source(lock, cache)
+    source = Source(lock, cache)
     work = what_to_get(lock, cache, unique.values())
     # Before the first byte; a disk that holds both must have room for both.
     require_space(
@@ -77,7 +77,7 @@ def what_to_get(lock: Lock, cache: Cache, items: Iterable[LockedFile]) -> Work:
     return Work(tuple(fetched.values()), tuple(made))
 
 
-def _into_store(item: LockedFile, store: Store, cache: Cache, source: _Source) -> None:
+def _into_store(item: LockedFile, store: Store, cache: Cache, source: Source) -> None:
     for again in (True, False):
         copy, found = copy_hashed(cache.path(item.sha256), store.temporary)
         if found == item.sha256:
@@ -91,7 +91,7 @@ def _into_store(item: LockedFile, store: Store, cache: Cache, source: _Source) -
     raise WorldError(f"{item.path}: its bytes change while they are copied", "check the disk of the cache")
 
 
-class _Source:
+class Source:
     """Fills the cache with locked files, counting what that took."""
 
     def __init__(self, lock: Lock, cache: Cache) -> None:

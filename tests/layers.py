@@ -22,7 +22,7 @@ from core.marked_yaml import nearest
 from core.process import run
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("core", "mirror", "provision", "lab", "tests")
+ROOMS = ("bench", "core", "mirror", "provision", "lab", "tests")
 
 
 @dataclass(frozen=True)

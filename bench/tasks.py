@@ -1,0 +1,32 @@
+"""The tasks that measure."""
+
+from __future__ import annotations
+
+from invoke.collection import Collection
+from invoke.context import Context
+from invoke.tasks import task
+
+from core import console
+
+
+@task(
+    help={
+        "repeat": "How many times each program runs; the quickest counts.",
+        "latency": "Milliseconds before each answer, separated by commas.",
+    }
+)
+def mirror(_: Context, repeat: int = 3, latency: str = "50,0") -> None:
+    """Measure the mirror beside aria2c, curl and wget on a loopback upstream (some minutes)."""
+    from bench.mirror_case import run_all, table
+    from core.bootstrap import ROOT
+    from core.errors import UsageError
+
+    try:
+        delays = [float(word) / 1000 for word in latency.split(",")]
+    except ValueError as error:
+        raise UsageError(f"--latency {latency}: not numbers", "write milliseconds, such as 50,0") from error
+    document = run_all(ROOT / "build" / "bench", max(1, repeat), delays)
+    console.result(document, table(document))
+
+
+ns = Collection("bench", mirror)
