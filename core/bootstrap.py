@@ -31,6 +31,8 @@ ENVIRONMENTS = {
     "test": Environment(".venv", (("requirements/main.txt",), ("requirements/test.txt",))),
     # What builds source-only packages into the wheels that the mirror serves.
     "wheels": Environment(".venv-wheels", (("requirements/wheel-build.txt",),)),
+    # What resolves wheels for other Pythons than this one; only locking for such targets needs it.
+    "solver": Environment(".venv-solver", (("requirements/solver.txt",),)),
     # Salt is published as source only: its build tools are installed, hashed, before it. Its
     # optional C extension `timelib` is left out of the file, so that no compiler is needed.
     "salt": Environment(

@@ -5,20 +5,17 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from packaging.tags import Tag
-from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from packaging.version import Version
 
 from core import console
 from core.errors import WorldError
 from mirror import resolve_maven, resolve_python
-from mirror.catalogue import AssemblyEntry, Entry, FileEntry, Target
+from mirror.catalogue import AssemblyEntry, Entry, FileEntry
 from mirror.derived import assembled
 from mirror.locations import Location
 from mirror.lockfile import LockedFile
 from mirror.pin import Pinned
-from mirror.python_index import IndexFile
-from mirror.python_solver import platforms
+from mirror.python_solver import best_wheel
 from mirror.resolving import Missing, NotPublishedError, Resolver
 from mirror.states import MADE_HERE
 from mirror.upstreams import apache_bytes, apache_trusted
@@ -70,35 +67,16 @@ def resolve_assembly(entry: AssemblyEntry, resolver: Resolver) -> tuple[list[Loc
     return [resolver.made(entry.path, entry, found, source, "Apache-2.0", evidence)], inputs
 
 
-def runs_on(filename: str, target: Target) -> bool:
-    """Tell whether the wheel called ``filename`` is for ``target`` (pure wheels are for all)."""
-    try:
-        tags = parse_wheel_filename(filename)[3]
-    except InvalidWheelFilename:
-        return False
-    python = "cp" + target.python.replace(".", "")
-    wanted = {Tag(python, python, platform) for platform in platforms(target)}
-    return bool(tags & (wanted | {Tag("py3", "none", "any")}))
-
-
 def _flink_package(entry: AssemblyEntry, project: str, resolver: Resolver) -> LockedFile:
     files = resolver.upstreams.project(project)
-    wheels = [
-        item for item in files if _is_version(item, entry.version) and runs_on(item.filename, entry.target)
-    ]
-    listed = wheels[0] if wheels else resolve_python.find_sdist(files, entry.version)
+    best = best_wheel((item.filename for item in files), Version(entry.version), entry.target)
+    wheel = next((item for item in files if item.filename == best), None)
+    listed = wheel or resolve_python.find_sdist(files, entry.version)
     if listed is None:
         what = f"{project} for {entry.target.name}"
         raise NotPublishedError([Missing(entry.name, what, (entry.version,))])
     pinned = resolve_python.pin_index_file(resolver, project, listed)
     return resolver.locked(f"python/{listed.filename}", entry, pinned, "Apache-2.0")
-
-
-def _is_version(item: IndexFile, version: str) -> bool:
-    try:
-        return parse_wheel_filename(item.filename)[1] == Version(version)
-    except InvalidWheelFilename:
-        return False
 
 
 def _pin_url(entry: Entry, url: str, resolver: Resolver, instead_of: str) -> Pinned | None:

@@ -16,12 +16,12 @@ from core import console
 from core.errors import UsageError, WorldError
 from mirror import digests
 from mirror.archives import open_zip
-from mirror.catalogue import PythonEntry, Target
+from mirror.catalogue import PythonEntry
 from mirror.digests import Digests
 from mirror.lockfile import LockedFile
 from mirror.pin import Pinned, in_parallel
 from mirror.python_index import IndexFile
-from mirror.python_solver import Chosen, ask_pip
+from mirror.python_solver import Chosen, ask
 from mirror.resolving import Missing, NotPublishedError, Resolver
 from mirror.states import MADE_HERE
 from mirror.wheels import build_wheel, empty_wheel
@@ -47,24 +47,28 @@ def resolve(entry: PythonEntry, resolver: Resolver) -> tuple[list[LockedFile], l
             project, version = pinned.split("==")
             empty_wheel(project, version, links)
         built = {item.wheel.name: item for item in _build_all(entry, resolver, scratch, links)}
-        chosen = {
-            item.filename: item for target in entry.targets for item in _ask(entry, target, links, scratch)
-        }
-        unused = sorted(item.project for item in built.values() if item.wheel.name not in chosen)
+        chosen: dict[str, Chosen] = {}
+        missing: list[Missing] = []
+        for target in entry.targets:
+            try:
+                found = ask(entry, target, links, scratch, resolver.upstreams)
+            except NotPublishedError as error:
+                missing += error.missing
+                continue
+            for item in found:
+                chosen.setdefault(item.filename, item)
+        if missing:
+            raise NotPublishedError(missing)
+        unused = sorted(made.project for made in built.values() if made.wheel.name not in chosen)
         if unused:
             raise UsageError(
                 f"{entry.name}: `build:` names {', '.join(unused)}, which the requirements do not need",
                 "take them out of the catalogue",
             )
         files = _lock_wheels(entry, resolver, [i for i in chosen.values() if i.filename not in built])
-        for item in built.values():
-            files.append(_lock_built(entry, resolver, item, chosen[item.wheel.name].via))
-    return files, [item.source for item in built.values()]
-
-
-def _ask(entry: PythonEntry, target: Target, links: Path, scratch: Path) -> list[Chosen]:
-    console.say(f"   {entry.name}: pip resolves for {target.name}")
-    return ask_pip(entry, target, links, scratch)
+        for made in built.values():
+            files.append(_lock_built(entry, resolver, made, chosen[made.wheel.name].via))
+    return files, [made.source for made in built.values()]
 
 
 def find_sdist(files: Iterable[IndexFile], version: str) -> IndexFile | None:

@@ -54,11 +54,17 @@ class Upstreams:
     def project(self, name: str) -> tuple[python_index.IndexFile, ...]:
         """Return what the Python indexes list for project ``name``."""
         with self._lock:
+            if name not in self._projects:
+                settings = self.index_settings()
+                self._projects[name] = python_index.project_files(self.fetcher, settings, name)
+            return self._projects[name]
+
+    def index_settings(self) -> python_index.Settings:
+        """Return pip's effective indexes (they hold credentials: never print them)."""
+        with self._lock:
             if self._settings is None:
                 self._settings = python_index.settings()
-            if name not in self._projects:
-                self._projects[name] = python_index.project_files(self.fetcher, self._settings, name)
-            return self._projects[name]
+            return self._settings
 
     def index_file(self, project: str, filename: str) -> python_index.IndexFile | None:
         """Return the index's line for ``filename``, or None when no index lists it."""

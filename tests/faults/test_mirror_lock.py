@@ -436,13 +436,47 @@ def test_a_source_package_that_nothing_needs_is_a_usage_error(index: World) -> N
     assert "fromsource" in caught.value.message
 
 
-def test_another_python_than_the_running_one_is_refused(index: World) -> None:
+def for_python(world: World, version: str) -> None:
+    text = world.catalogue.read_text().replace('python: "3.11"', f'python: "{version}"')
+    Path(world.catalogue).write_text(text)
+
+
+@pytest.mark.parametrize(("python", "leaf"), [("3.9", "older"), ("3.12", "newer"), ("3.11", "newer")])
+def test_markers_are_evaluated_for_the_targets_python(index: World, python: str, leaf: str) -> None:
+    python_entry(index, "    build: [fromsource==1]")
+    for_python(index, python)
+    needs = ["fromsource", 'older; python_version < "3.10"', 'newer; python_version >= "3.10"', "home==1"]
+    offer(index, "app", "app-1-py3-none-any.whl", wheel("app", needs))
+    for name in ("older", "newer"):
+        offer(index, name, f"{name}-1-py3-none-any.whl", wheel(name, []))
+    locked = lock(index)
+    names = {item.name.split("-")[0] for item in locked.files}
+    assert names == {"app", "fromsource", leaf}
+    assert locked.file(f"mirror_python/packages/{leaf}-1-py3-none-any.whl").via == {"app": ("app",)}
+    assert index.upstream.count("/files/home-1-py3-none-any.whl") == 0
+
+
+def test_for_another_python_a_package_without_wheels_is_named_with_the_cure(index: World) -> None:
     python_entry(index)
-    text = index.catalogue.read_text().replace('python: "3.11"', 'python: "3.9"')
-    Path(index.catalogue).write_text(text)
-    with pytest.raises(UsageError) as caught:
+    for_python(index, "3.9")
+    with pytest.raises(WorldError) as caught:
         lock(index)
-    assert "3.9" in caught.value.message
+    assert "fromsource" in caught.value.message
+    assert "build:" in caught.value.cure
+
+
+def test_what_is_published_for_no_target_stands_in_one_table(index: World) -> None:
+    python_entry(index)
+    text = index.catalogue.read_text()
+    other = '  other: {python: "3.9", machine: aarch64, glibc: "2.28"}\nentries:'
+    index.catalogue.write_text(text.replace("entries:", other).replace("[here]", "[here, other]"))
+    offer(index, "app", "app-1-cp310-cp310-manylinux2014_x86_64.whl", wheel("app", []))
+    with pytest.raises(NotPublishedError) as caught:
+        lock(index)
+    assert [item.what for item in caught.value.missing] == [
+        "app: a wheel for here",
+        "app: a wheel for other",
+    ]
 
 
 def test_check_and_upstream_answer_by_exit_code_and_write_nothing(here: World) -> None:

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from packaging.version import Version
 
 from core.errors import UpstreamError, UsageError, WorldError
 from mirror.catalogue import Target
 from mirror.locations import Location, redact
 from mirror.python_index import parse_html, parse_json, parse_settings
-from mirror.python_solver import parse_report, platforms
-from mirror.resolve_files import runs_on
+from mirror.python_solver import best_wheel, parse_compiled, parse_report, platforms
 from mirror.resolve_python import find_sdist, licence_in
 
 PAGE = Location("https://me:secret@index.example/simple/dill/")
@@ -128,7 +128,32 @@ def test_platform_tags_of_a_target() -> None:
     ],
 )
 def test_which_wheels_run_on_a_target(filename: str, answer: Any) -> None:
-    assert runs_on(filename, TARGET) is answer
+    assert best_wheel([filename], Version("1"), TARGET) == (filename if answer else "")
+
+
+def test_the_best_wheel_of_a_version_is_taken() -> None:
+    names = [
+        "x-1-py3-none-any.whl",
+        "x-1-cp39-abi3-manylinux_2_28_x86_64.whl",
+        "x-1-cp311-cp311-manylinux_2_17_x86_64.whl",
+        "x-1-cp311-cp311-manylinux_2_28_x86_64.whl",
+        "x-1-1-cp311-cp311-manylinux_2_28_x86_64.whl",
+        "x-2-cp311-cp311-manylinux_2_28_x86_64.whl",
+        "no wheel",
+    ]
+    assert best_wheel(names, Version("1"), TARGET) == names[4]
+    assert best_wheel(names[:2], Version("1"), TARGET) == names[1]
+    assert best_wheel(names[:4], Version("1"), Target("old", "3.10", "x86_64", "2.17")) == names[0]
+    assert best_wheel(names, Version("3"), TARGET) == ""
+
+
+def test_uvs_output_gives_versions_and_ways() -> None:
+    text = "App==1.0    # via -r /tmp/x.in\nmid-dle==2+local    # via app\nleaf==3  # via app, mid.dle\n"
+    pins, found = parse_compiled(text)
+    assert pins == {"app": "1.0", "mid-dle": "2+local", "leaf": "3"}
+    assert found == {"app": (), "mid-dle": ("app",), "leaf": ("app",)}
+    with pytest.raises(WorldError):
+        parse_compiled("x @ https://x.example/x.whl\n")
 
 
 def test_the_source_archive_is_found_by_version() -> None:
