@@ -16,6 +16,7 @@ MAY_IMPORT = {
     "mirror": {"core"},
     "provision": {"core", "mirror"},
     "lab": {"core", "provision", "mirror"},
+    "bench": {"core", "mirror"},
 }
 ROOMS = {*MAY_IMPORT, "tests", "tasks"}
 
