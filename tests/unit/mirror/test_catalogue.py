@@ -167,3 +167,23 @@ def test_the_lock_holds_what_provisioning_asks_for(line: str) -> None:
     wheels = [item for item in lock.of_entry(f"pyflink-{version}") if item.path.endswith(".whl")]
     assert any(item.name.startswith(f"apache_flink-{version}-cp311") for item in wheels)
     assert not any("apache_flink_libraries" in item.name for item in wheels)
+
+
+@pytest.mark.parametrize(
+    ("entry", "python"),
+    [
+        ("pyflink-1.20.5-cp39", "cp39"),
+        ("pyflink-1.20.5-cp310", "cp310"),
+        ("pyflink-2.3.0-cp39", "cp39"),
+        ("pyflink-2.3.0-cp310", "cp310"),
+        ("pyflink-2.3.0-cp312", "cp312"),
+    ],
+)
+def test_other_pythons_have_their_own_wheels_in_groups_of_their_own(entry: str, python: str) -> None:
+    lock = lockfile.load(ROOT / "mirror" / "catalogue.lock")
+    names = [item.name for item in lock.of_entry(entry)]
+    for project in ("apache_flink-", "apache_beam-", "numpy-", "pandas-", "pemja-"):
+        assert [name for name in names if name.startswith(project) and f"-{python}-" in name], project
+    tied = [name for name in names if not name.endswith("-none-any.whl")]
+    assert all(f"-{python}-" in name or "-abi3-" in name for name in tied), tied
+    assert lock.entry_table[entry].groups == (f"pyflink-{python}",)
