@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 from core.errors import PndaError, UsageError, WorldError
 
 _TAIL_LINES = 40
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # Maven colours even what no terminal reads
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,8 @@ class Finished:
     def tail(self) -> str:
         """Return the last lines of what it printed, standard error last."""
         text = "\n".join(part.rstrip() for part in (self.stdout, self.stderr) if part.strip())
-        return "\n".join(text.splitlines()[-_TAIL_LINES:])
+        lines = [line for line in _COLOUR.sub("", text).splitlines() if line.strip()]
+        return "\n".join(lines[-_TAIL_LINES:])
 
 
 def run(

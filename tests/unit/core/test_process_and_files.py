@@ -29,6 +29,11 @@ def test_a_failure_shows_what_the_program_said() -> None:
     assert caught.value.cure == "wait"
 
 
+def test_colours_are_left_out_of_what_is_shown() -> None:
+    done = run(["printf", "\\033[1;31mbad\\033[0m\\n\\033[0m\\n"], timeout=10)
+    assert done.tail() == "bad"
+
+
 def test_a_missing_program_is_named() -> None:
     with pytest.raises(UsageError, match="no-such-program-here"):
         run(["no-such-program-here"], timeout=1)
