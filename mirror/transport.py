@@ -7,12 +7,14 @@ requests gives netrc, proxies and CA bundles; bodies are read raw from its urlli
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -28,6 +30,8 @@ _RETRY = {408, 425, 429, 500, 502, 503, 504}
 _REFUSED = {401, 403, 407, 451}
 _REDIRECT = {301, 302, 303, 307, 308}
 _MAX_REDIRECTS = 5
+# Where Debian's and Red Hat's families keep the machine's CA bundle.
+_SYSTEM_BUNDLES = (Path("/etc/ssl/certs/ca-certificates.crt"), Path("/etc/pki/tls/certs/ca-bundle.crt"))
 
 
 @dataclass(frozen=True)
@@ -167,7 +171,7 @@ class Transport:
         except requests.exceptions.SSLError as error:
             raise UpstreamError(
                 f"{location}: its certificate is not accepted: {_reason(error)}",
-                "give your CA's bundle by REQUESTS_CA_BUNDLE or pip's cert setting",
+                "add your CA to the machine's bundle (update-ca-certificates), or name one in REQUESTS_CA_BUNDLE",
             ) from error
         except (
             requests.ConnectionError,
@@ -202,8 +206,21 @@ class Transport:
                     location.url, dict(location.proxies), True, location.verify, location.cert
                 )
                 netrc = requests.utils.get_netrc_auth(location.url)
-                self._ways[key] = _Way(dict(merged["proxies"]), merged["verify"], merged["cert"], netrc)
+                verify = trust(merged["verify"])
+                self._ways[key] = _Way(dict(merged["proxies"]), verify, merged["cert"], netrc)
             return self._ways[key]
+
+
+def trust(verify: bool | str, system: Sequence[Path] = _SYSTEM_BUNDLES) -> bool | str:
+    """Return ``verify``, and where it leaves the choice (True) the machine's own CA bundle.
+
+    requests would take the bundle that it brings along, in which a company's CA that stands in the
+    machine's store, and which Maven and apt accept, is missing.
+    """
+    if verify is not True:
+        return verify
+    named = os.environ.get("SSL_CERT_FILE", "")
+    return next((str(path) for path in (*([Path(named)] if named else []), *system) if path.is_file()), True)
 
 
 class _Pace:
