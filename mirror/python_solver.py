@@ -17,8 +17,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from packaging.requirements import InvalidRequirement, Requirement
-from packaging.tags import Tag, compatible_tags, cpython_tags
-from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+from packaging.utils import canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
 from core import bootstrap, console
@@ -29,12 +28,9 @@ from mirror.maven import redact_addresses
 from mirror.python_index import Settings
 from mirror.resolving import Missing, NotPublishedError
 from mirror.upstreams import Upstreams
+from mirror.wheel_tags import best_wheel, platforms
 
 _TIMEOUT = 1800.0
-_LEGACY = {
-    "x86_64": {5: "manylinux1", 12: "manylinux2010", 17: "manylinux2014"},
-    "aarch64": {17: "manylinux2014"},
-}
 
 
 @dataclass(frozen=True)
@@ -44,44 +40,6 @@ class Chosen:
     project: str
     filename: str
     via: tuple[str, ...] = ()
-
-
-def platforms(target: Target) -> tuple[str, ...]:
-    """Return the platform tags whose wheels run on ``target``, newest first (PEP 600 and before)."""
-    minor = int(target.glibc.split(".")[1])
-    legacy = _LEGACY[target.machine]
-    tags = []
-    for step in range(minor, min(legacy) - 1, -1):
-        tags.append(f"manylinux_2_{step}_{target.machine}")
-        if step in legacy:
-            tags.append(f"{legacy[step]}_{target.machine}")
-    return (*tags, f"linux_{target.machine}")
-
-
-def tags(target: Target) -> tuple[Tag, ...]:
-    """Return the tags of the wheels that ``target`` can install, the best first."""
-    number = tuple(int(part) for part in target.python.split("."))
-    interpreter = "cp" + target.python.replace(".", "")
-    names = platforms(target)
-    return (
-        *cpython_tags(number, [interpreter], names),
-        *compatible_tags(number, interpreter, names),
-    )
-
-
-def best_wheel(filenames: Iterable[str], version: Version, target: Target) -> str:
-    """Return the wheel of ``version`` that suits ``target`` best, or "" when none can be installed."""
-    order = {tag: rank for rank, tag in enumerate(tags(target))}
-    found = []
-    for filename in filenames:
-        try:
-            _, of, build, offered = parse_wheel_filename(filename)
-        except InvalidWheelFilename:
-            continue
-        fitting = [order[tag] for tag in offered if tag in order]
-        if of == version and fitting:
-            found.append((-min(fitting), build, filename))
-    return max(found)[2] if found else ""
 
 
 def ask(entry: PythonEntry, target: Target, links: Path, scratch: Path, upstreams: Upstreams) -> list[Chosen]:

@@ -15,10 +15,10 @@ from mirror.derived import assembled
 from mirror.locations import Location
 from mirror.lockfile import LockedFile
 from mirror.pin import Pinned
-from mirror.python_solver import best_wheel
 from mirror.resolving import Missing, NotPublishedError, Resolver
 from mirror.states import MADE_HERE
 from mirror.upstreams import apache_bytes, apache_trusted
+from mirror.wheel_tags import best_wheel
 
 
 def resolve_file(entry: FileEntry, resolver: Resolver) -> list[LockedFile]:

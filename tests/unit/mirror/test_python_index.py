@@ -15,8 +15,9 @@ from core.errors import UpstreamError, UsageError, WorldError
 from mirror.catalogue import Target
 from mirror.locations import Location, redact
 from mirror.python_index import parse_html, parse_json, parse_settings
-from mirror.python_solver import best_wheel, parse_compiled, parse_report, platforms
+from mirror.python_solver import parse_compiled, parse_report
 from mirror.resolve_python import find_sdist, licence_in
+from mirror.wheel_tags import best_wheel, platforms
 
 PAGE = Location("https://me:secret@index.example/simple/dill/")
 TARGET = Target("here", "3.11", "x86_64", "2.36")
