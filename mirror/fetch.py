@@ -83,7 +83,7 @@ class Fetcher:
         absent: list[str] = []
         reached = _Reached()
         wrong: list[str] = []
-        failed: list[str] = []
+        failed: list[UpstreamError] = []
         for location in wanted.locations:
             try:
                 return self._patiently(location, lambda place: self._download_once(wanted, place, reached))
@@ -94,7 +94,7 @@ class Fetcher:
                 if len(wrong) == _SOURCES_TRUSTED:
                     break
             except UpstreamError as error:
-                failed.append(error.message)
+                failed.append(error)
         if wrong:
             raise WorldError(
                 f"{wanted.name}: wrong bytes, refused\n  " + "\n  ".join(wrong),
@@ -103,8 +103,8 @@ class Fetcher:
             )
         if failed:
             raise UpstreamError(
-                f"{wanted.name}: cannot be fetched\n  " + "\n  ".join(failed),
-                "check the network, the proxy and the credentials, then run the same command again",
+                f"{wanted.name}: cannot be fetched\n  " + "\n  ".join(error.message for error in failed),
+                "; or ".join(dict.fromkeys(error.cure for error in failed if error.cure)),
             )
         raise UpstreamError(
             f"{wanted.name}: not published at {', '.join(absent) or 'any known place'}",

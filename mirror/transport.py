@@ -171,7 +171,7 @@ class Transport:
         except requests.exceptions.SSLError as error:
             raise UpstreamError(
                 f"{location}: its certificate is not accepted: {_reason(error)}",
-                "add your CA to the machine's bundle (update-ca-certificates), or name one in REQUESTS_CA_BUNDLE",
+                "add your CA to this machine (update-ca-certificates), or name a bundle in REQUESTS_CA_BUNDLE",
             ) from error
         except (
             requests.ConnectionError,
@@ -206,7 +206,7 @@ class Transport:
                     location.url, dict(location.proxies), True, location.verify, location.cert
                 )
                 netrc = requests.utils.get_netrc_auth(location.url)
-                verify = trust(merged["verify"])
+                verify = trust(merged["verify"] is None or merged["verify"])
                 self._ways[key] = _Way(dict(merged["proxies"]), verify, merged["cert"], netrc)
             return self._ways[key]
 
