@@ -171,7 +171,7 @@ class Transport:
         except requests.exceptions.SSLError as error:
             raise UpstreamError(
                 f"{location}: its certificate is not accepted: {_reason(error)}",
-                "add your CA to this machine (update-ca-certificates), or name a bundle in REQUESTS_CA_BUNDLE",
+                "add your CA to this machine (update-ca-certificates), or name one in REQUESTS_CA_BUNDLE",
             ) from error
         except (
             requests.ConnectionError,
