@@ -6,8 +6,16 @@ from typing import Any
 
 import pytest
 
+from core import bootstrap
 from tests.faults.mirror_world import World
 from tests.faults.upstream import Upstream
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _environments() -> None:
+    # Made by the machine's own pip settings, before a test puts an index of its own in their place.
+    for name in ("wheels", "solver"):
+        bootstrap.ensure(name)
 
 
 @pytest.fixture
