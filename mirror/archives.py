@@ -91,6 +91,7 @@ def open_zip(archive: Path, title: str = "") -> Iterator[zipfile.ZipFile]:
 def _readable(label: str) -> Iterator[None]:
     try:
         yield
+    # zipfile answers an unknown compression or version with NotImplementedError.
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, NotImplementedError, UnicodeDecodeError) as error:
         raise WorldError(
             f"{label}: a damaged archive ({error})",
