@@ -11,7 +11,7 @@ from pathlib import Path
 from core.errors import WorldError
 from core.files import sha256_of
 from mirror import lockfile
-from mirror.contents import LOCK, RECORD, Content, contents, root_digest
+from mirror.contents import LOCK, Content, contents, root_digest, unsigned
 from mirror.release import Releases
 from mirror.store import Store
 
@@ -83,7 +83,7 @@ def examine(root: Path, folder: Path, expected: Mapping[str, Content]) -> Findin
     """Re-hash the release in ``folder`` and every blob under ``root``; compare with ``expected``."""
     there = dict(_files(folder))
     missing = sorted(path for path in expected if path not in there)
-    extra = sorted(path for path in there if path not in expected and path != RECORD)
+    extra = sorted(path for path in there if path not in expected and unsigned(path))
     present = sorted(path for path in expected if path in there)
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         found = list(pool.map(lambda path: _digest(folder / path), present))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import html
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,11 @@ from mirror.paths import SIDECAR, wants_sidecar
 
 LOCK = "catalogue.lock"
 RECORD = "release.json"
+SUMS = "SHA512SUMS"
+SIGNATURE = ".asc"
+SITE_KEY = "mirror_keys/site.asc"
+_SIGNED = frozenset({RECORD, RECORD + SIGNATURE, SUMS + SIGNATURE, SITE_KEY})
+_SIGNED_INDEX = re.compile(r"mirror_deb/dists/[^/]+/(InRelease|Release\.gpg)")
 _PYTHON = "mirror_python"
 
 
@@ -48,8 +54,17 @@ def contents(lock: Lock, lock_bytes: bytes, entries: Sequence[str]) -> dict[str,
     make(LOCK, lock_bytes)
     make("index.html", _front_page(lock, entries, files).encode())
     lines = "".join(f"{digest}  {path}\n" for path, digest in sorted(sums.items()))
-    make("SHA512SUMS", lines.encode())
+    make(SUMS, lines.encode())
     return found
+
+
+def unsigned(path: str) -> bool:
+    """Tell whether ``path`` is unsigned content, which the root digest counts.
+
+    Outside it stand the record, the signatures, and the public key of whoever made them: the same
+    content may be published again, under another serial and by another signer.
+    """
+    return path not in _SIGNED and not _SIGNED_INDEX.fullmatch(path)
 
 
 def root_digest(found: Mapping[str, Content]) -> str:
@@ -122,5 +137,5 @@ def _front_page(lock: Lock, entries: Sequence[str], files: Sequence[LockedFile])
         )
     if any(item.path.startswith(f"{_PYTHON}/") for item in files):
         links.append(f'<a href="{_PYTHON}/simple/">{_PYTHON}/simple/</a> Python packages')
-    links += [f'<a href="{name}">{name}</a>' for name in ("SHA512SUMS", LOCK, RECORD)]
+    links += [f'<a href="{name}">{name}</a>' for name in (SUMS, LOCK, RECORD)]
     return _page("PNDA mirror: Apache Flink", links)

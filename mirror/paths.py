@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+~@=-]*")
-_MADE = ("release.json", "SHA512SUMS", "index.html", "catalogue.lock", "sbom.cdx.json")
+_MADE = (
+    "release.json", "release.json.asc", "SHA512SUMS", "SHA512SUMS.asc", "index.html", "catalogue.lock",
+    "sbom.cdx.json",
+)  # fmt: skip
+_MADE_FOLDERS = ("mirror_python/simple/", "mirror_deb/dists/", "mirror_keys/")
 SIDECAR = ".sha512.txt"
 
 
@@ -25,7 +29,7 @@ def path_fault(path: str) -> str:
 
 def is_made_here(path: str) -> bool:
     """Tell whether the release writes ``path`` itself, so that no entry may bring it."""
-    return path in _MADE or path.endswith(SIDECAR) or path.startswith("mirror_python/simple/")
+    return path in _MADE or path.endswith(SIDECAR) or path.startswith(_MADE_FOLDERS)
 
 
 def wants_sidecar(path: str) -> bool:

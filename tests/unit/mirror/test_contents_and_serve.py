@@ -14,7 +14,7 @@ import pytest
 
 from core.errors import UsageError, WorldError
 from mirror import lockfile
-from mirror.contents import contents, root_digest
+from mirror.contents import contents, root_digest, unsigned
 from mirror.lockfile import LockedEntry, LockedFile
 from mirror.serve import make_server
 from mirror.wheels import empty_wheel
@@ -64,6 +64,26 @@ def test_the_root_digest_changes_with_any_byte_and_with_nothing_else(tmp_path: P
         other = {**found, path: found["a.tgz" if path != "a.tgz" else "b.tgz"]}
         assert root_digest(other) != digest
     assert root_digest({key: value for key, value in found.items() if key != "a.tgz"}) != digest
+
+
+@pytest.mark.parametrize(
+    ("path", "counted"),
+    [
+        ("release.json", False),
+        ("release.json.asc", False),
+        ("SHA512SUMS", True),
+        ("SHA512SUMS.asc", False),
+        ("mirror_keys/site.asc", False),
+        ("mirror_deb/dists/bookworm/InRelease", False),
+        ("mirror_deb/dists/bookworm/Release.gpg", False),
+        ("mirror_deb/dists/bookworm/Release", True),
+        ("mirror_deb/dists/a/b/InRelease", True),
+        ("mirror_deb/dists/bookworm/InRelease\n", True),
+        ("mirror_maven/g/a/1/a-1.jar.asc", True),
+    ],
+)
+def test_what_stands_outside_the_root_digest(path: str, counted: bool) -> None:
+    assert unsigned(path) is counted
 
 
 @pytest.fixture
