@@ -12,110 +12,17 @@ from typing import Any
 from core import marked_yaml, schema
 from core.errors import UsageError
 from mirror.catalogue_schema import FORMAT, SCHEMA
+from mirror.entries import Addition as Addition
+from mirror.entries import Artifact as Artifact
+from mirror.entries import AssemblyEntry as AssemblyEntry
+from mirror.entries import Copies as Copies
+from mirror.entries import Entry as Entry
+from mirror.entries import FileEntry as FileEntry
+from mirror.entries import MavenEntry as MavenEntry
+from mirror.entries import PythonEntry as PythonEntry
+from mirror.entries import Signing as Signing
+from mirror.entries import Target as Target
 from mirror.paths import path_fault
-
-
-@dataclass(frozen=True)
-class Artifact:
-    """A Maven artifact with its acceptable versions, the wanted one first; the type is ``jar``."""
-
-    group: str
-    artifact: str
-    versions: tuple[str, ...]
-    classifier: str = ""
-
-    @property
-    def label(self) -> str:
-        """Return ``group:artifact[:classifier]`` for messages."""
-        return ":".join(part for part in (self.group, self.artifact, self.classifier) if part)
-
-
-@dataclass(frozen=True)
-class Copies:
-    """Jars that also lie flat in folder ``into``; ``only`` names artifacts (all if empty)."""
-
-    into: str
-    only: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Target:
-    """A machine that wheels are meant for: ``python`` such as 3.11, ``machine``, newest ``glibc`` there."""
-
-    name: str
-    python: str
-    machine: str
-    glibc: str
-
-
-@dataclass(frozen=True)
-class Signing:
-    """Who may sign an entry's files (primary fingerprints), and whether each must be signed by them."""
-
-    signers: tuple[str, ...] = ()
-    required: bool = False
-
-
-@dataclass(frozen=True)
-class Entry:
-    """What every kind of entry has; ``digest`` changes when the entry's text in the catalogue does."""
-
-    name: str
-    groups: tuple[str, ...]
-    digest: str
-    signing: Signing
-
-
-@dataclass(frozen=True)
-class FileEntry(Entry):
-    """One file from ``url`` (``{version}`` filled in) or from the Apache distribution's path ``apache``."""
-
-    path: str
-    url: str
-    apache: str
-    versions: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class MavenEntry(Entry):
-    """Artifacts, with ``closure`` their runtime closure too; ``repository`` is a folder in Maven's layout."""
-
-    artifacts: tuple[Artifact, ...]
-    closure: bool
-    repository: str
-    copies: tuple[Copies, ...]
-
-
-@dataclass(frozen=True)
-class PythonEntry(Entry):
-    """Wheels for ``targets``; ``build`` names source-only packages, ``provided`` what is never served."""
-
-    requirements: tuple[str, ...]
-    targets: tuple[Target, ...]
-    into: str
-    provided: tuple[str, ...]
-    build: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Addition:
-    """A jar that an assembly puts into its folder ``into``, under ``name`` if that is not empty."""
-
-    artifact: Artifact
-    into: str
-    name: str
-
-
-@dataclass(frozen=True)
-class AssemblyEntry(Entry):
-    """Flink's archive at ``path``: assembled here, or (``origin`` apache) the distribution's own."""
-
-    path: str
-    version: str
-    origin: str
-    scala: str
-    target: Target
-    additions: tuple[Addition, ...]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import UsageError
-from mirror import lockfile
+from mirror import lock_parser, lockfile
 from mirror.lockfile import LockedEntry, LockedFile
 
 PARTS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,10}", fullmatch=True).filter(
@@ -193,7 +193,7 @@ def test_lines_are_looked_for_only_when_something_is_wrong(
     def scan(*_: Any) -> int:
         raise AssertionError("a scan of the whole text per file is slow")
 
-    monkeypatch.setattr(lockfile._Parser, "_find", scan)
+    monkeypatch.setattr(lock_parser._Parser, "_find", scan)
     data = document()
     row = data["files"][0]
     data["files"] = [{**row, "path": f"p/{number}.jar"} for number in range(2000)]

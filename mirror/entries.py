@@ -1,0 +1,108 @@
+"""What a catalogue's entries are: frozen data of each kind, without where they were read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A Maven artifact with its acceptable versions, the wanted one first; the type is ``jar``."""
+
+    group: str
+    artifact: str
+    versions: tuple[str, ...]
+    classifier: str = ""
+
+    @property
+    def label(self) -> str:
+        """Return ``group:artifact[:classifier]`` for messages."""
+        return ":".join(part for part in (self.group, self.artifact, self.classifier) if part)
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Jars that also lie flat in folder ``into``; ``only`` names artifacts (all if empty)."""
+
+    into: str
+    only: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Target:
+    """A machine that wheels are meant for: ``python`` such as 3.11, ``machine``, newest ``glibc`` there."""
+
+    name: str
+    python: str
+    machine: str
+    glibc: str
+
+
+@dataclass(frozen=True)
+class Signing:
+    """Who may sign an entry's files (primary fingerprints), and whether each must be signed by them."""
+
+    signers: tuple[str, ...] = ()
+    required: bool = False
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What every kind of entry has; ``digest`` changes when the entry's text in the catalogue does."""
+
+    name: str
+    groups: tuple[str, ...]
+    digest: str
+    signing: Signing
+
+
+@dataclass(frozen=True)
+class FileEntry(Entry):
+    """One file from ``url`` (``{version}`` filled in) or from the Apache distribution's path ``apache``."""
+
+    path: str
+    url: str
+    apache: str
+    versions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class MavenEntry(Entry):
+    """Artifacts, with ``closure`` their runtime closure too; ``repository`` is a folder in Maven's layout."""
+
+    artifacts: tuple[Artifact, ...]
+    closure: bool
+    repository: str
+    copies: tuple[Copies, ...]
+
+
+@dataclass(frozen=True)
+class PythonEntry(Entry):
+    """Wheels for ``targets``; ``build`` names source-only packages, ``provided`` what is never served."""
+
+    requirements: tuple[str, ...]
+    targets: tuple[Target, ...]
+    into: str
+    provided: tuple[str, ...]
+    build: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Addition:
+    """A jar that an assembly puts into its folder ``into``, under ``name`` if that is not empty."""
+
+    artifact: Artifact
+    into: str
+    name: str
+
+
+@dataclass(frozen=True)
+class AssemblyEntry(Entry):
+    """Flink's archive at ``path``: assembled here, or (``origin`` apache) the distribution's own."""
+
+    path: str
+    version: str
+    origin: str
+    scala: str
+    target: Target
+    additions: tuple[Addition, ...]
