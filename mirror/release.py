@@ -90,19 +90,49 @@ class Releases:
             record = Record(
                 serial, root_digest, lock.digest, tuple(sorted(entries)), tuple(groups), len(found), date
             )
-            draft, final = self.folder / f".{serial}.partial", self.folder / str(serial)
-            folders = self._link(store, found, draft)
             text = json.dumps({"format": FORMAT, **vars(record)}, indent=2, sort_keys=True) + "\n"
-            with (draft / RECORD).open("w", encoding="utf-8") as stream:
-                stream.write(text)
-                stream.flush()
-                os.fsync(stream.fileno())
-            for folder in sorted(folders, reverse=True):
-                sync_directory(folder)
-            draft.rename(final)
-            sync_directory(self.folder)
+            final = self._place(serial, store, found, {RECORD: text.encode()})
             self._point_to(final)
         return final, record
+
+    def adopt(
+        self, store: Store, found: Mapping[str, Content], outside: Mapping[str, bytes], serial: int
+    ) -> Path:
+        """Publish ``found`` under the serial, and with the record and signatures, that its maker gave it.
+
+        ``outside``: the files that the root digest does not count, by path. There must be no release
+        ``serial`` here yet.
+        """
+        with writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            final = self._place(serial, store, found, outside)
+            self._point_to(final)
+        return final
+
+    def point_to(self, folder: Path) -> None:
+        """Make a whole release that is here already the current one."""
+        with writing(self.current):
+            self._point_to(folder)
+
+    def _place(
+        self, serial: int, store: Store, found: Mapping[str, Content], outside: Mapping[str, bytes]
+    ) -> Path:
+        """Make the tree of a release, durable, under its final name; nothing points to it yet."""
+        draft, final = self.folder / f".{serial}.partial", self.folder / str(serial)
+        folders = self._link(store, found, draft)
+        for path, data in sorted(outside.items()):
+            target = draft / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            folders.update(folder for folder in target.parents if draft in folder.parents)
+            with target.open("wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+        for folder in sorted(folders, reverse=True):
+            sync_directory(folder)
+        draft.rename(final)
+        sync_directory(self.folder)
+        return final
 
     def _link(self, store: Store, found: Mapping[str, Content], draft: Path) -> set[Path]:
         folders = {draft}
