@@ -67,20 +67,20 @@ class SignatureRefusedError(WorldError):
 
 
 class Keyring:
-    """A gpg home in a temporary folder, with the keys of ``files``. Use as a context manager.
+    """A gpg home in a temporary folder, with the keys of ``files`` (or in bytes). Use as a context manager.
 
     Verification only reads the home, so several threads may verify at once.
     """
 
-    def __init__(self, files: Iterable[Path] = ()) -> None:
+    def __init__(self, files: Iterable[Path | bytes] = ()) -> None:
         self._files = tuple(files)
 
     def __enter__(self) -> Keyring:
         if shutil.which("gpg") is None:
             debian.require(("gpg",), "judging signatures needs")
         self._home = tempfile.TemporaryDirectory(prefix="gpg-")  # private: mode 0700
-        for path in self._files:
-            self.add(path.read_bytes())
+        for item in self._files:
+            self.add(item if isinstance(item, bytes) else item.read_bytes())
         self._keys = {key.fingerprint: key for key in self.listed()}
         return self
 
@@ -121,6 +121,28 @@ class Keyring:
             stream.write(raw)
             stream.flush()
             done = self._gpg("--status-fd", "1", "--verify", stream.name, str(file.resolve()))
+        return self._judgement(name, done, claims, pinned)
+
+    def judge_clear(self, name: str, text: bytes) -> tuple[Judgement, bytes]:
+        """Judge a clear-signed ``text`` as :meth:`judge` does, nobody pinned; return what is inside too."""
+        raw = text.decode("utf-8", "replace")
+        found = [block for block in openpgp.blocks(raw) if block.kind == "SIGNATURE"]
+        if not raw.startswith("-----BEGIN PGP SIGNED MESSAGE-----\n") or len(found) != 1:
+            raise SignatureRefusedError(name, "it is no clear-signed text", "compare with another source")
+        inside = Path(self._home.name, "inside")
+        try:
+            _, claims = openpgp.signatures(openpgp.armour("SIGNATURE", found[0].data))
+            done = self._gpg("--status-fd", "1", "--output", str(inside), "--decrypt", stdin=text)
+            return self._judgement(name, done, claims, ()), inside.read_bytes()
+        except (openpgp.FormatError, FileNotFoundError) as error:
+            reason = str(error) if isinstance(error, openpgp.FormatError) else "gpg cannot read it"
+            raise SignatureRefusedError(name, reason, "compare with another source") from error
+        finally:
+            inside.unlink(missing_ok=True)
+
+    def _judgement(
+        self, name: str, done: Finished, claims: Sequence[openpgp.SignatureFacts], pinned: Sequence[str]
+    ) -> Judgement:
         parts = signature_parts(done.stdout)
         if len(parts) != len(claims):
             raise SignatureRefusedError(

@@ -16,13 +16,22 @@ NOW = 1_750_000_000  # when keys are made, unless a test says otherwise: June 20
 class Signer:
     """A person with one key. Use as a context manager."""
 
-    def __init__(self, name: str, expire: str = "never", made: int = NOW, kind: str = "ed25519") -> None:
+    def __init__(
+        self,
+        name: str,
+        expire: str = "never",
+        made: int = NOW,
+        kind: str = "ed25519",
+        passphrase: str = "",
+        usage: str = "sign",
+    ) -> None:
         self.name, self.expire, self.made, self.kind = name, expire, made, kind
+        self.passphrase, self.usage = passphrase, usage
 
     def __enter__(self) -> Signer:
         debian.require(("gpg", "gpg-agent"), "the tests of signatures need")
         self._folder = tempfile.TemporaryDirectory(prefix="gpg-test-")
-        self.gpg("--quick-generate-key", f"{self.name} <{self.name}@example.org>", self.kind, "sign",
+        self.gpg("--quick-generate-key", f"{self.name} <{self.name}@example.org>", self.kind, self.usage,
                  self.expire, at=self.made)  # fmt: skip
         lines = self.gpg("--with-colons", "--list-keys").decode().splitlines()
         self.fingerprint = next(line.split(":")[9] for line in lines if line.startswith("fpr"))
@@ -35,8 +44,8 @@ class Signer:
     def gpg(self, *words: str, at: int = 0, data: bytes | None = None) -> bytes:
         when = ["--faked-system-time", str(at)] if at else []
         done = subprocess.run(
-            ["gpg", "--homedir", self._folder.name, "--no-options", "--batch", "--yes", "--passphrase", "",
-             "--pinentry-mode", "loopback", *when, *words],
+            ["gpg", "--homedir", self._folder.name, "--no-options", "--batch", "--yes",
+             "--passphrase", self.passphrase, "--pinentry-mode", "loopback", *when, *words],
             input=data, stdin=None if data is not None else subprocess.DEVNULL, capture_output=True,
             timeout=60, env={**os.environ, "LC_ALL": "C"},
         )  # fmt: skip
