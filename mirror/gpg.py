@@ -220,9 +220,10 @@ def signature_parts(status: str) -> list[dict[str, list[str]]]:
     """Return per signature the status words that gpg wrote about it, with their fields."""
     parts: list[dict[str, list[str]]] = []
     for line in status.splitlines():
-        if not line.startswith("[GNUPG:] "):
+        words = line.split()
+        if len(words) < 2 or words[0] != "[GNUPG:]":
             continue
-        word, *fields = line.split()[1:]
+        word, *fields = words[1:]
         if word == "NEWSIG":
             parts.append({})
         elif parts:

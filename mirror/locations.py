@@ -51,6 +51,15 @@ def redact(url: str) -> str:
     )
 
 
+def scheme_and_host(url: str) -> tuple[str, str]:
+    """Return the scheme and host of ``url``; two empty strings when it cannot be read."""
+    try:
+        parts = urlsplit(url)
+        return ("", "") if parts.port == 0 else (parts.scheme, parts.hostname or "")
+    except ValueError:  # also where the port is no number
+        return "", ""
+
+
 def _append(url: str, suffix: str) -> str:
     parts = urlsplit(url)
     return urlunsplit(parts._replace(path=parts.path + suffix, fragment=""))

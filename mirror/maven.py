@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 from xml.etree.ElementTree import Element
 from xml.sax.saxutils import escape
 
@@ -26,7 +26,7 @@ from defusedxml.common import DefusedXmlException
 from core import debian
 from core.errors import UpstreamError, UsageError, WorldError
 from core.process import Finished, run
-from mirror.locations import Location
+from mirror.locations import Location, scheme_and_host
 
 _HELP = "org.apache.maven.plugins:maven-help-plugin:3.4.1"
 _DEPENDENCY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1"
@@ -121,7 +121,8 @@ def effective_repositories(settings: bytes, model: bytes) -> tuple[Repository, .
                     "give it an https address in Maven's settings",
                 )
             name, url = _text(mirror, "id"), _text(mirror, "url")
-        if urlsplit(url).scheme not in ("http", "https"):
+        scheme, host = scheme_and_host(url)
+        if scheme not in ("http", "https") or not host:
             raise UsageError(
                 f"the Maven repository {name!r} is not reached by http or https",
                 "name one that is, as a mirror in Maven's settings",
@@ -153,7 +154,7 @@ def closure(roots: Iterable[Coordinate]) -> dict[Coordinate, tuple[str, ...]]:
         )
         try:
             return parse_tree(output.read_text(encoding="utf-8"))
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise WorldError(
                 f"Maven's dependency tree cannot be read: {error}",
                 "try `mvn -version`; Maven 3.8 is known good",
@@ -239,8 +240,8 @@ def matches(pattern: str, name: str, url: str) -> bool:
 
     As Maven's DefaultMirrorSelector: ``*``, ``external:*``, ``external:http:*``, lists, ``!name``.
     """
-    parts = urlsplit(url)
-    external = parts.hostname not in ("localhost", "127.0.0.1") and parts.scheme != "file"
+    scheme, host = scheme_and_host(url)
+    external = host not in ("localhost", "127.0.0.1") and scheme != "file"
     result = False
     for word in (word.strip() for word in pattern.split(",")):
         if word == f"!{name}":
@@ -250,7 +251,7 @@ def matches(pattern: str, name: str, url: str) -> bool:
         result = result or (
             word == "*"
             or (word == "external:*" and external)
-            or (word == "external:http:*" and external and parts.scheme == "http")
+            or (word == "external:http:*" and external and scheme == "http")
         )
     return result
 
@@ -269,11 +270,11 @@ def _credentials(settings: Element, name: str) -> tuple[str, str] | None:
 
 
 def _proxies(settings: Element, url: str) -> dict[str, str]:
-    parts = urlsplit(url)
+    _, to = scheme_and_host(url)
     for proxy in settings.iterfind("proxies/proxy"):
         spared = _text(proxy, "nonProxyHosts").split("|")
         if _text(proxy, "active") == "false" or any(
-            host and fnmatchcase(parts.hostname or "", host.strip()) for host in spared
+            host and fnmatchcase(to, host.strip()) for host in spared
         ):
             continue
         user = ""

@@ -19,7 +19,8 @@ from mirror.digests import Digests, Hasher
 from mirror.transport import parse_date
 
 _STRONG = re.compile(r'"[\x21\x23-\x7e\x80-\xff]*"')  # RFC 9110, 8.8.3: an entity tag without W/
-_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})")
+_LENGTH = re.compile(r"[0-9]{1,18}")
 # A file may change twice in one second and keep its date; RFC 9110, 8.8.2.2 wants the date well past.
 _MARGIN = timedelta(seconds=60)
 
@@ -83,7 +84,7 @@ class Partial:
         """Forget what is there; what comes now is the whole body of an answer with ``headers``."""
         self.discard()
         length = headers.get("Content-Length", "")
-        if self._identity and length.isdigit() and "Transfer-Encoding" not in headers:
+        if self._identity and _LENGTH.fullmatch(length) and "Transfer-Encoding" not in headers:
             self._validator, self._length = validator_of(headers), int(length)
 
     def write(self, chunk: bytes) -> None:

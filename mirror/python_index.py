@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 from core.errors import UpstreamError, UsageError
 from core.process import run
 from mirror.fetch import Fetcher
-from mirror.locations import Location
+from mirror.locations import Location, redact, scheme_and_host
 
 _PAGE_LIMIT = 64 << 20
 _JSON = "application/vnd.pypi.simple.v1+json"
@@ -74,7 +74,11 @@ def parse_settings(told: Mapping[str, Any]) -> Settings:
     verify = told["cert"] or None
     places = []
     for url in (told["index_url"], *told["extra_index_urls"]):
-        host = urlsplit(url).hostname or ""
+        scheme, host = scheme_and_host(url)
+        if scheme not in ("http", "https") or not host:
+            raise UsageError(
+                f"pip's index {redact(url)} is not reached by http or https", "mend pip's configuration"
+            )
         trusted = any(name.split(":")[0] == host for name in told["trusted_hosts"])
         places.append(
             Location(
@@ -121,9 +125,15 @@ def parse_json(text: str, page: Location) -> list[IndexFile]:
 
 
 def parse_html(text: str, page: Location) -> list[IndexFile]:
-    """Return the files of a PEP 503 page; links that name no file are left out."""
+    """Return the files of a PEP 503 page; links that name no file are left out.
+
+    Raises UpstreamError for a page that no parser reads.
+    """
     reader = _Links()
-    reader.feed(text)
+    try:
+        reader.feed(text)
+    except AssertionError as error:  # Python's parser on some broken declarations
+        raise UpstreamError(f"{page}: not an index page: {error!r:.100}", "check pip's index-url") from error
     files = []
     for attributes in reader.links:
         try:

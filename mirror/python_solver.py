@@ -195,11 +195,24 @@ def _ask_pip(entry: PythonEntry, target: Target, links: Path, scratch: Path) -> 
 
 
 def parse_report(text: str) -> list[Chosen]:
-    """Return the wheels of a pip installation report (format 1, PEP 566 metadata inside)."""
+    """Return the wheels of a pip installation report (format 1, PEP 566 metadata inside).
+
+    Raises WorldError when it is no such report.
+    """
+    try:
+        return _read_report(json.loads(text))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise WorldError(
+            f"pip's report cannot be read: {error!r:.200}",
+            "try pip --version; pip 23 and later are known good",
+        ) from error
+
+
+def _read_report(report: Any) -> list[Chosen]:
     rows: list[tuple[str, str]] = []
     needs: dict[str, list[str]] = {}
     asked = []
-    for item in json.loads(text)["install"]:
+    for item in report["install"]:
         filename = unquote(urlsplit(item["download_info"]["url"]).path).rsplit("/", 1)[-1]
         project = canonicalize_name(item["metadata"]["name"])
         rows.append((project, filename))

@@ -15,7 +15,7 @@ from packaging.version import Version
 from core import console
 from core.errors import UsageError, WorldError
 from mirror import digests
-from mirror.archives import open_zip
+from mirror.archives import open_zip, read_member
 from mirror.catalogue import PythonEntry
 from mirror.digests import Digests
 from mirror.lockfile import LockedFile
@@ -25,6 +25,8 @@ from mirror.python_solver import Chosen, ask
 from mirror.resolving import Missing, NotPublishedError, Resolver
 from mirror.states import MADE_HERE
 from mirror.wheels import build_wheel, empty_wheel
+
+_MAX_METADATA = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ def licence_in(wheel: Path, name: str) -> str:
         names = [name for name in opened.namelist() if re.fullmatch(r"[^/]+\.dist-info/METADATA", name)]
         if len(names) != 1:
             raise WorldError(f"{name}: not a wheel (no METADATA)", "do not use this file")
-        metadata = email.message_from_bytes(opened.read(names[0]))
+        metadata = email.message_from_bytes(read_member(opened, names[0], _MAX_METADATA))
     if metadata.get("License-Expression"):
         return str(metadata["License-Expression"])
     named = [

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -275,7 +276,7 @@ def _target(url: str, header: str) -> str:
 
 
 def _retry_after(value: str) -> float | None:
-    if value.strip().isdigit():
+    if re.fullmatch(r"[0-9]+", value.strip()):
         return float(value)
     date = parse_date(value)
     return None if date is None else max(0.0, (date - datetime.now(UTC)).total_seconds())

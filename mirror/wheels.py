@@ -12,14 +12,17 @@ import sys
 import zipfile
 from pathlib import Path
 
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+
 from core import bootstrap
 from core.errors import UpstreamError, UsageError, WorldError
 from core.process import run
-from mirror.archives import open_zip, unpack_tar
+from mirror.archives import open_zip, read_member, unpack_tar
 
 _DATE = (1980, 1, 1, 0, 0, 0)
 _EPOCH = "315532800"  # the same moment, for tools that read SOURCE_DATE_EPOCH
 _TIMEOUT = 600.0
+_MAX_MEMBER = 256 << 20  # held in memory one at a time
 
 # Runs in the source folder, in the hashed environment, cut off from the network. Setuptools' own
 # PEP 517 backend; an optional C extension would tie the wheel to this machine's compiler, so none
@@ -66,7 +69,7 @@ def build_wheel(sdist: Path, name: str, scratch: Path) -> Path:
         cure="only packages that build as pure Python with setuptools can stand under `build:`",
     )  # fmt: skip
     wheels = sorted(built.glob("*.whl"))
-    if len(wheels) != 1 or not wheels[0].name.endswith("-none-any.whl"):
+    if len(wheels) != 1 or not _is_pure(wheels[0].name):
         made = ", ".join(wheel.name for wheel in wheels) or "no wheel"
         raise WorldError(
             f"{name}: its build made {made}, not one pure wheel",
@@ -76,6 +79,14 @@ def build_wheel(sdist: Path, name: str, scratch: Path) -> Path:
     normalise(wheels[0], target)
     shutil.rmtree(sources)
     return target
+
+
+def _is_pure(filename: str) -> bool:
+    try:
+        parse_wheel_filename(filename)
+    except InvalidWheelFilename:
+        return False
+    return filename.endswith("-none-any.whl")
 
 
 def _no_network() -> list[str]:
@@ -94,7 +105,7 @@ def normalise(wheel: Path, target: Path) -> None:
         lines = []
         for name in names:
             if name != records[0]:
-                data = source.read(name)
+                data = read_member(source, name, _MAX_MEMBER)
                 digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
                 lines.append((name, f"sha256={digest}", str(len(data))))
                 _add(packed, name, data)
