@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
-
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
+from typing import TYPE_CHECKING, Any, cast
 
 from core.errors import UsageError
 from core.marked_yaml import Document, nearest
+
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
 
 
 def check_format(document: Document, newest: int) -> None:
@@ -30,6 +30,8 @@ def check_format(document: Document, newest: int) -> None:
 
 def check(document: Document, schema: dict[str, Any]) -> None:
     """Raise UsageError for the first (by line) breach of ``schema``, naming file, line and cure."""
+    from jsonschema import Draft202012Validator  # slow to load, and not every command checks a file
+
     errors = list(Draft202012Validator(schema).iter_errors(document.data))
     if errors:
         # A misspelt key is also a missing one: the first says more.

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from core import console
 from core.errors import UsageError, WorldError
-from mirror import catalogue, lockfile
+from mirror import lockfile, memo
 from mirror.cache import Cache
-from mirror.contents import Content, contents, root_digest
+from mirror.contents import Content, contents, locked, root_digest
 from mirror.lockfile import Lock, LockedFile
+from mirror.memo import Memo
 from mirror.ownership import builder_lock
 from mirror.release import Record, Releases, untouched
 from mirror.store import Store, seems_whole
@@ -64,12 +66,23 @@ class BuildPlan:
 
 
 @dataclass(frozen=True)
+class _Checked:
+    """A lock that follows from its catalogue; the digests of both; what an earlier build knew of them."""
+
+    lock: Lock
+    read: Mapping[str, str]
+    known: Memo | None
+
+
+@dataclass(frozen=True)
 class _Job:
     lock: Lock
     entries: tuple[str, ...]
     files: tuple[LockedFile, ...]
     found: dict[str, Content]
     digest: str
+    published: bool
+    known: bool = False
 
 
 def build(request: BuildRequest) -> BuildReport:
@@ -85,13 +98,14 @@ def build(request: BuildRequest) -> BuildReport:
         store.prepare()
         releases.sweep()
         present = _present(releases, request.verify)
-        job = _job(request, checked, present)
-        if present and not request.verify and _is_this(present, job, store):
+        job = _job(request, checked, present, store)
+        _keep_memo(request, checked, job)
+        if present and job.published and not request.verify:
             folder, record = present
             return BuildReport(folder, record.serial, job.digest, record.files, 0, 0, published=False)
         _set_damaged_aside(store, job)
         fetched_bytes, requests = _bring_in(store, job)
-        if present and _is_this(present, job, store):
+        if present and _is_this(present, job.digest, job.found, store):
             folder, record = present
             return BuildReport(
                 folder, record.serial, job.digest, record.files, fetched_bytes, requests, published=False
@@ -111,19 +125,30 @@ def plan(request: BuildRequest) -> BuildPlan:
     checked = _load(request)
     store, releases = Store(request.root), Releases(request.root)
     present = _present(releases, request.verify)
-    job = _job(request, checked, present)
+    job = _job(request, checked, present, store)
     missing = [item for item in job.files if not _in_store(store, item)]
     from mirror.acquire import what_to_get  # loads the HTTP client, which an unchanged lock does not need
 
     work = what_to_get(job.lock, Cache(read_only=True), missing)
-    publishes = not (present and _is_this(present, job, store))
+    publishes = not job.published
     return BuildPlan(tuple(missing), work.fetched, work.fetched_bytes, work.made, publishes, len(job.found))
 
 
-def _load(request: BuildRequest) -> Lock:
+def _load(request: BuildRequest) -> _Checked:
     """Return the lock, having checked that it follows from the catalogue."""
-    wanted = catalogue.load(request.catalogue)
+    read = memo.digests((request.catalogue, request.lock))
+    known = None if request.verify else memo.recall(request.root, read)
     lock = lockfile.load(request.lock)
+    if known is None or lock.digest not in read.values():
+        known = None
+        _check(request, lock)
+    return _Checked(lock, read, known)
+
+
+def _check(request: BuildRequest, lock: Lock) -> None:
+    from mirror import catalogue  # loads the schema checker, which an unchanged catalogue does not need
+
+    wanted = catalogue.load(request.catalogue)
     cure = "run ./inv mirror.lock, look at what changed, and commit it"
     for entry in wanted.entries:
         known = lock.entry_table.get(entry.name)
@@ -133,7 +158,6 @@ def _load(request: BuildRequest) -> Lock:
     extra = set(lock.entries()) - {entry.name for entry in wanted.entries}
     if extra:
         raise UsageError(f"{request.lock}: locks {', '.join(sorted(extra))}, not in the catalogue", cure)
-    return lock
 
 
 def _present(releases: Releases, verify: bool) -> tuple[Path, Record] | None:
@@ -145,7 +169,28 @@ def _present(releases: Releases, verify: bool) -> tuple[Path, Record] | None:
         return None
 
 
-def _job(request: BuildRequest, lock: Lock, present: tuple[Path, Record] | None) -> _Job:
+def _job(
+    request: BuildRequest, checked: _Checked, present: tuple[Path, Record] | None, store: Store
+) -> _Job:
+    lock = checked.lock
+    entries = _entries(request, lock, present)
+    files = lock.files_of(entries)
+    known = checked.known
+    if known and known.entries == entries and present:
+        found = {**locked(files), **known.made}
+        digest = root_digest(found)
+        # Believed only where the published release is just that; else all is made, and so compared, anew.
+        if _is_this(present, digest, found, store):
+            return _Job(lock, entries, files, found, digest, published=True, known=True)
+    found = contents(lock, request.lock.read_bytes(), entries)
+    digest = root_digest(found)
+    published = present is not None and _is_this(present, digest, found, store)
+    return _Job(lock, entries, files, found, digest, published)
+
+
+def _entries(
+    request: BuildRequest, lock: Lock, present: tuple[Path, Record] | None
+) -> tuple[str, ...]:
     entries = set(lock.select(request.groups))
     held = {name for name in present[1].entries if name in lock.entry_table} if present else set()
     if request.keep_published:
@@ -156,14 +201,19 @@ def _job(request: BuildRequest, lock: Lock, present: tuple[Path, Record] | None)
             f"this build would drop {', '.join(sorted(dropped))} from the published release",
             "add --keep to keep what is published, or --allow-shrink to drop it",
         )
-    names = tuple(sorted(entries))
-    found = contents(lock, request.lock.read_bytes(), names)
-    return _Job(lock, names, lock.files_of(names), found, root_digest(found))
+    return tuple(sorted(entries))
 
 
-def _is_this(present: tuple[Path, Record], job: _Job, store: Store) -> bool:
+def _keep_memo(request: BuildRequest, checked: _Checked, job: _Job) -> None:
+    if not job.known:
+        memo.keep(request.root, memo.of(checked.read, job.entries, job.found))
+
+
+def _is_this(
+    present: tuple[Path, Record], digest: str, found: Mapping[str, Content], store: Store
+) -> bool:
     folder, record = present
-    return record.root_digest == job.digest and untouched(folder, job.found, store)
+    return record.root_digest == digest and untouched(folder, found, store)
 
 
 def _in_store(store: Store, item: LockedFile) -> bool:

@@ -39,7 +39,7 @@ def contents(lock: Lock, lock_bytes: bytes, entries: Sequence[str]) -> dict[str,
     It depends on nothing but its arguments: no date, no machine, no serial.
     """
     files = lock.files_of(entries)
-    found = {item.path: Content(item.sha256, item.size) for item in files}
+    found = locked(files)
     sums = {item.path: item.sha512 for item in files}
 
     def make(path: str, data: bytes) -> None:
@@ -65,6 +65,11 @@ def unsigned(path: str) -> bool:
     content may be published again, under another serial and by another signer.
     """
     return path not in _SIGNED and not _SIGNED_INDEX.fullmatch(path)
+
+
+def locked(files: Iterable[LockedFile]) -> dict[str, Content]:
+    """Return what of a release's content the lock names itself, by path."""
+    return {item.path: Content(item.sha256, item.size) for item in files}
 
 
 def root_digest(found: Mapping[str, Content]) -> str:

@@ -14,7 +14,7 @@ from core.errors import WorldError
 from core.files import sync_directory, writing
 from mirror.contents import RECORD, Content
 from mirror.lockfile import Lock
-from mirror.store import Store, seems_whole
+from mirror.store import Store, blob_date
 
 FORMAT = 1
 
@@ -163,8 +163,15 @@ class Releases:
 
 def untouched(folder: Path, found: Mapping[str, Content], store: Store) -> bool:
     """Tell by sizes, dates and links whether ``folder`` holds ``found``, each linked to its blob."""
-    return all(_is_link(folder / path, store.path(item.sha256), item) for path, item in found.items())
+    top = str(folder)
+    return all(_is_link(f"{top}/{path}", store.name(item.sha256), item) for path, item in found.items())
 
 
-def _is_link(path: Path, blob: Path, item: Content) -> bool:
-    return seems_whole(path, item.sha256, item.size) and blob.exists() and path.samefile(blob)
+def _is_link(path: str, blob: str, item: Content) -> bool:
+    # Plain strings and one look at each: an unchanged build does this for all files of a mirror.
+    try:
+        link, kept = os.lstat(path), os.lstat(blob)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    same = (link.st_ino, link.st_dev) == (kept.st_ino, kept.st_dev)
+    return same and link.st_size == item.size and link.st_mtime == blob_date(item.sha256)

@@ -32,6 +32,7 @@ class Store:
         self.folder = root / "store"
         self.temporary = self.folder / "tmp"
         self.quarantine = self.folder / "quarantine"
+        self._blobs = str(self.folder / "sha256")
         self._new: list[Path] = []
 
     def prepare(self) -> None:
@@ -43,7 +44,11 @@ class Store:
 
     def path(self, sha256: str) -> Path:
         """Return where the blob lies or would lie."""
-        return self.folder / "sha256" / sha256[:2] / sha256
+        return Path(self.name(sha256))
+
+    def name(self, sha256: str) -> str:
+        """Return :meth:`path` as text, for those who look at thousands."""
+        return f"{self._blobs}/{sha256[:2]}/{sha256}"
 
     def put(self, temporary: Path, sha256: str) -> None:
         """Take a verified temporary file (in ``self.temporary``) in; durable after :meth:`flush`."""
