@@ -169,9 +169,7 @@ def _present(releases: Releases, verify: bool) -> tuple[Path, Record] | None:
         return None
 
 
-def _job(
-    request: BuildRequest, checked: _Checked, present: tuple[Path, Record] | None, store: Store
-) -> _Job:
+def _job(request: BuildRequest, checked: _Checked, present: tuple[Path, Record] | None, store: Store) -> _Job:
     lock = checked.lock
     entries = _entries(request, lock, present)
     files = lock.files_of(entries)
@@ -188,9 +186,7 @@ def _job(
     return _Job(lock, entries, files, found, digest, published)
 
 
-def _entries(
-    request: BuildRequest, lock: Lock, present: tuple[Path, Record] | None
-) -> tuple[str, ...]:
+def _entries(request: BuildRequest, lock: Lock, present: tuple[Path, Record] | None) -> tuple[str, ...]:
     entries = set(lock.select(request.groups))
     held = {name for name in present[1].entries if name in lock.entry_table} if present else set()
     if request.keep_published:
@@ -209,9 +205,7 @@ def _keep_memo(request: BuildRequest, checked: _Checked, job: _Job) -> None:
         memo.keep(request.root, memo.of(checked.read, job.entries, job.found))
 
 
-def _is_this(
-    present: tuple[Path, Record], digest: str, found: Mapping[str, Content], store: Store
-) -> bool:
+def _is_this(present: tuple[Path, Record], digest: str, found: Mapping[str, Content], store: Store) -> bool:
     folder, record = present
     return record.root_digest == digest and untouched(folder, found, store)
 

@@ -66,8 +66,8 @@ def recall(root: Path, read: Mapping[str, str]) -> Memo | None:
         entries = tuple(map(str, data["entries"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         return None  # it is a cache: what cannot be read is worked out again
-    sound = "" not in read.values() and all(_SHA256.fullmatch(item.sha256) and not path_fault(path) for path, item in made.items())
-    return Memo(read, entries, made) if sound else None
+    sound = all(_SHA256.fullmatch(item.sha256) and not path_fault(path) for path, item in made.items())
+    return Memo(read, entries, made) if sound and "" not in read.values() else None
 
 
 def keep(root: Path, memo: Memo) -> None:

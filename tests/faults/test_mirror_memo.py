@@ -45,6 +45,11 @@ def swap_digests(data: Any) -> None:
     made["SHA512SUMS"], made["index.html"] = made["index.html"], made["SHA512SUMS"]
 
 
+def older_program(data: Any) -> None:
+    data["program"] = "0" * 64
+    swap_digests(data)
+
+
 DAMAGE: dict[str, Callable[[bytes], bytes]] = {
     "empty": lambda raw: b"",
     "cut": lambda raw: raw[: len(raw) // 2],
@@ -58,7 +63,7 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
     "no digest": edited(lambda data: data["made"].update({"index.html": ["../../x", 1]})),
     "no size": edited(lambda data: data["made"].update({"index.html": ["0" * 64, None]})),
     "a row that is none": edited(lambda data: data["made"].update({"index.html": []})),
-    "another program": edited(lambda data: (data.update(program="0" * 64), swap_digests(data))),
+    "another program": edited(older_program),
     "another format": edited(lambda data: data.update(format=99)),
     "another lock": edited(lambda data: data.update(read={})),
 }
