@@ -11,8 +11,10 @@ from pathlib import Path
 from core.errors import WorldError
 from core.files import sha256_of
 from mirror import lockfile
-from mirror.contents import LOCK, Content, contents, root_digest, unsigned
-from mirror.release import Releases
+from mirror.contents import LOCK, Content, contents, root_digest
+from mirror.release import Record, Releases
+from mirror.sealing import outside_of
+from mirror.sealing import verify as verify_seal
 from mirror.store import Store
 
 
@@ -36,6 +38,7 @@ class AuditReport:
     """What an audit found. Paths are relative to the release; ``store`` names blobs that are damaged.
 
     ``follows_lock`` is False when the release was built from another lock than the one asked about.
+    ``signed_by`` are the trusted who signed it, if somebody's word was asked for.
     """
 
     release: Path
@@ -46,6 +49,8 @@ class AuditReport:
     extra: tuple[str, ...]
     store: tuple[str, ...]
     follows_lock: bool
+    serial: int
+    signed_by: tuple[str, ...]
 
     @property
     def clean(self) -> bool:
@@ -53,16 +58,26 @@ class AuditReport:
         return not (self.missing or self.changed or self.extra or self.store)
 
 
-def audit(root: Path, lock: Path) -> AuditReport:
+def audit(root: Path, lock: Path, keyring: bytes | None = None, at_least: int = 0) -> AuditReport:
     """Re-hash the published release under ``root`` and compare with the lock inside it and ``lock``.
 
-    Raises WorldError when nothing is published, or the release's own lock is not what its record
-    says (then nothing in it can be trusted).
+    With ``keyring`` (public keys) its signatures are judged first. Raises WorldError when nothing is
+    published, when a signature is not of those, when the serial is lower than ``at_least``, or the
+    release's own lock is not what its record says (then nothing in it can be trusted).
     """
     published = Releases(root).published()
     if published is None:
         raise WorldError(f"{root}: nothing is published there", "run ./inv mirror.build")
     folder, record = published
+    if record.serial < at_least:
+        raise WorldError(
+            f"{folder}: an older release: its serial is {record.serial}, and you have seen {at_least}",
+            "find out who put the older one there; going back is ./inv mirror.rollback, under a new serial",
+        )
+    signed_by: tuple[str, ...] = ()
+    if keyring is not None:
+        seal = verify_seal(folder, keyring)
+        record, signed_by = seal.record, seal.signers
     asked = lockfile.load(lock)
     inside = lockfile.load(folder / LOCK)
     expected = contents(inside, (folder / LOCK).read_bytes(), record.entries)
@@ -71,19 +86,23 @@ def audit(root: Path, lock: Path) -> AuditReport:
             f"{folder}: the release's lock and its record do not belong together",
             "somebody changed them: run ./inv mirror.build --verify",
         )
-    found = examine(root, folder, expected)
+    found = examine(root, folder, record, expected)
     present = [item for path, item in expected.items() if path not in found.missing]
     return AuditReport(
         folder, len(present), sum(item.size for item in present), found.missing, found.changed,
-        found.extra, found.store, asked.digest == inside.digest,
+        found.extra, found.store, asked.digest == inside.digest, record.serial, signed_by,
     )  # fmt: skip
 
 
-def examine(root: Path, folder: Path, expected: Mapping[str, Content]) -> Findings:
-    """Re-hash the release in ``folder`` and every blob under ``root``; compare with ``expected``."""
+def examine(root: Path, folder: Path, record: Record, expected: Mapping[str, Content]) -> Findings:
+    """Re-hash the release in ``folder`` and every blob under ``root``; compare with ``expected``.
+
+    Signatures must be there, if ``record`` names signers; whether they are good is not looked at.
+    """
     there = dict(_files(folder))
-    missing = sorted(path for path in expected if path not in there)
-    extra = sorted(path for path in there if path not in expected and unsigned(path))
+    wanted = {*expected, *outside_of(record, expected)}
+    missing = sorted(path for path in wanted if path not in there)
+    extra = sorted(path for path in there if path not in wanted)
     present = sorted(path for path in expected if path in there)
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         found = list(pool.map(lambda path: _digest(folder / path), present))

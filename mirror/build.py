@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from core import console
 from core.errors import UsageError, WorldError
@@ -14,8 +15,12 @@ from mirror.contents import Content, contents, locked, root_digest
 from mirror.lockfile import Lock, LockedFile
 from mirror.memo import Memo
 from mirror.ownership import builder_lock
-from mirror.release import Record, Releases, untouched
+from mirror.release import Record, Releases, whole
+from mirror.sealing import refuse_to_unsign, signed_as_asked
 from mirror.store import Store, seems_whole
+
+if TYPE_CHECKING:
+    from mirror.signing import Signer
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,8 @@ class BuildRequest:
 
     ``groups``: group or entry names, none for all. ``keep_published`` adds what the present release
     holds; without it a build that would drop entries wants ``allow_shrink``. ``verify`` re-hashes
-    what is in the store even if nothing seems to have changed.
+    what is in the store even if nothing seems to have changed. ``signers`` sign the release;
+    ``unsigned`` lets an unsigned one follow a signed one.
     """
 
     catalogue: Path
@@ -34,11 +40,16 @@ class BuildRequest:
     keep_published: bool = False
     allow_shrink: bool = False
     verify: bool = False
+    signers: tuple[Signer, ...] = ()
+    unsigned: bool = False
 
 
 @dataclass(frozen=True)
 class BuildReport:
-    """What a build did. ``published`` is False when the present release already was exactly this."""
+    """What a build did. ``published`` is False when the present release already was exactly this.
+
+    ``signers``: the fingerprints of those who signed the release.
+    """
 
     release: Path
     serial: int
@@ -47,6 +58,7 @@ class BuildReport:
     fetched_bytes: int
     requests: int
     published: bool
+    signers: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -92,6 +104,7 @@ def build(request: BuildRequest) -> BuildReport:
     work, WorldError for wrong bytes, UpstreamError and DiskError as their names say. The present
     release stays whole and published in each of these cases.
     """
+    _check_signing(request)
     checked = _load(request)
     with builder_lock(request.root):
         store, releases = Store(request.root), Releases(request.root)
@@ -101,27 +114,26 @@ def build(request: BuildRequest) -> BuildReport:
         job = _job(request, checked, present, store)
         _keep_memo(request, checked, job)
         if present and job.published and not request.verify:
-            folder, record = present
-            return BuildReport(folder, record.serial, job.digest, record.files, 0, 0, published=False)
+            return _report(present, 0, 0, published=False)
+        if present and not request.verify:  # sooner than what it would cost to fetch
+            refuse_to_unsign(present[1], request.signers, request.unsigned)
         _set_damaged_aside(store, job)
         fetched_bytes, requests = _bring_in(store, job)
-        if present and _is_this(present, job.digest, job.found, store):
-            folder, record = present
-            return BuildReport(
-                folder, record.serial, job.digest, record.files, fetched_bytes, requests, published=False
-            )
+        if present and _is_this(request, present, job.digest, job.found, store):
+            return _report(present, fetched_bytes, requests, published=False)
+        if present:
+            refuse_to_unsign(present[1], request.signers, request.unsigned)
         for item in job.found.values():
             if item.data is not None:
                 store.put_bytes(item.data, item.sha256)
         store.flush()
-        folder, record = releases.publish(store, job.found, job.digest, job.lock, job.entries)
-    return BuildReport(
-        folder, record.serial, job.digest, record.files, fetched_bytes, requests, published=True
-    )
+        made = releases.publish(store, job.found, job.digest, job.lock, job.entries, request.signers)
+    return _report(made, fetched_bytes, requests, published=True)
 
 
 def plan(request: BuildRequest) -> BuildPlan:
     """Return what :func:`build` would do, changing nothing."""
+    _check_signing(request)
     checked = _load(request)
     store, releases = Store(request.root), Releases(request.root)
     present = _present(releases, request.verify)
@@ -178,11 +190,11 @@ def _job(request: BuildRequest, checked: _Checked, present: tuple[Path, Record] 
         found = {**locked(files), **known.made}
         digest = root_digest(found)
         # Believed only where the published release is just that; else all is made, and so compared, anew.
-        if _is_this(present, digest, found, store):
+        if _is_this(request, present, digest, found, store):
             return _Job(lock, entries, files, found, digest, published=True, known=True)
     found = contents(lock, request.lock.read_bytes(), entries)
     digest = root_digest(found)
-    published = present is not None and _is_this(present, digest, found, store)
+    published = present is not None and _is_this(request, present, digest, found, store)
     return _Job(lock, entries, files, found, digest, published)
 
 
@@ -205,9 +217,35 @@ def _keep_memo(request: BuildRequest, checked: _Checked, job: _Job) -> None:
         memo.keep(request.root, memo.of(checked.read, job.entries, job.found))
 
 
-def _is_this(present: tuple[Path, Record], digest: str, found: Mapping[str, Content], store: Store) -> bool:
+def _is_this(
+    request: BuildRequest,
+    present: tuple[Path, Record],
+    digest: str,
+    found: Mapping[str, Content],
+    store: Store,
+) -> bool:
     folder, record = present
-    return record.root_digest == digest and untouched(folder, found, store)
+    asked = signed_as_asked(record, request.signers, request.unsigned)
+    return asked and record.root_digest == digest and whole(folder, record, found, store)
+
+
+def _check_signing(request: BuildRequest) -> None:
+    if request.signers and request.unsigned:
+        raise UsageError("--unsigned and a key contradict each other", "leave one of them out")
+
+
+def _report(release: tuple[Path, Record], fetched_bytes: int, requests: int, published: bool) -> BuildReport:
+    folder, record = release
+    return BuildReport(
+        folder,
+        record.serial,
+        record.root_digest,
+        record.files,
+        fetched_bytes,
+        requests,
+        published,
+        record.signers,
+    )
 
 
 def _in_store(store: Store, item: LockedFile) -> bool:

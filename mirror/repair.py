@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from core.errors import UsageError, WorldError
 from mirror import lockfile
@@ -13,8 +14,12 @@ from mirror.audit import Findings, examine
 from mirror.contents import LOCK, Content, contents, root_digest
 from mirror.lockfile import Lock
 from mirror.ownership import builder_lock
-from mirror.release import Record, Releases, untouched
+from mirror.release import Record, Releases, whole
+from mirror.sealing import refuse_to_unsign
 from mirror.store import Store, seems_whole
+
+if TYPE_CHECKING:
+    from mirror.signing import Signer
 
 
 @dataclass(frozen=True)
@@ -35,11 +40,12 @@ class RepairReport:
     published: bool
 
 
-def repair(root: Path, lock: Path) -> RepairReport:
+def repair(root: Path, lock: Path, signers: Sequence[Signer] = (), unsigned: bool = False) -> RepairReport:
     """Make the published release under ``root`` and its store whole again, from the release's own lock.
 
     A release is never modified: the same content is published anew, under the same root digest.
-    ``lock`` is used if the release's copy of its lock is damaged and this is the same one. Raises
+    ``lock`` is used if the release's copy of its lock is damaged and this is the same one. A signed
+    release wants ``signers`` to publish it anew, or ``unsigned``. Raises
     BusyError when a builder is at work, and WorldError, UpstreamError or DiskError when bytes cannot
     be had; what is damaged then stays aside, and what was published stays published.
     """
@@ -50,10 +56,14 @@ def repair(root: Path, lock: Path) -> RepairReport:
             raise WorldError(f"{root}: nothing is published there", "run ./inv mirror.build")
         folder, record = present
         inside, expected = _expected(folder, record, lock)
-        findings = examine(root, folder, expected)
+        findings = examine(root, folder, record, expected)
+        if findings.missing or findings.changed or findings.extra:
+            refuse_to_unsign(record, signers, unsigned)
         store.prepare()
         releases.sweep()
-        suspects = {expected[path].sha256 for path in (*findings.changed, *findings.missing)}
+        suspects = {
+            expected[path].sha256 for path in (*findings.changed, *findings.missing) if path in expected
+        }
         bad = [*store.damaged(sorted(suspects)), *findings.store]
         set_aside = tuple(store.set_aside(sha256) for sha256 in bad)
         files = inside.files_of(record.entries)
@@ -63,9 +73,12 @@ def repair(root: Path, lock: Path) -> RepairReport:
             if item.data is not None:
                 store.put_bytes(item.data, item.sha256)
         store.flush()
-        publishes = bool(findings.extra) or not untouched(folder, expected, store)
+        publishes = bool(findings.extra) or not whole(folder, record, expected, store)
         if publishes:
-            folder, record = releases.publish(store, expected, record.root_digest, inside, record.entries)
+            refuse_to_unsign(record, signers, unsigned)
+            folder, record = releases.publish(
+                store, expected, record.root_digest, inside, record.entries, signers
+            )
     return RepairReport(
         findings, set_aside, fetched_bytes, requests, folder, record.serial, published=publishes
     )

@@ -9,20 +9,30 @@ from invoke.context import Context
 from invoke.tasks import task
 
 from core import console
+from mirror.release_tasks import HELP_SIGNING
 
 
 @task(
     help={
         "lock": "The lock, in case the release's own copy of it is damaged.",
         "root": "The mirror's root folder; default: $PNDA_MIRROR_ROOT or build/mirror.",
+        **HELP_SIGNING,
     }
 )
-def repair(_: Context, lock: str = "mirror/catalogue.lock", root: str = "") -> None:
+def repair(
+    _: Context,
+    lock: str = "mirror/catalogue.lock",
+    root: str = "",
+    sign_key: str = "",
+    sign_passphrase_file: str = "",
+    unsigned: bool = False,
+) -> None:
     """Re-hash everything; set damaged files aside, take right ones from the cache or upstream, publish."""
     from mirror.repair import repair as run_repair
+    from mirror.signing import load_signers
 
     chosen = Path(root or os.environ.get("PNDA_MIRROR_ROOT", "") or "build/mirror")
-    report = run_repair(chosen, Path(lock))
+    report = run_repair(chosen, Path(lock), load_signers(sign_key, sign_passphrase_file), unsigned)
     kinds = ("missing", "changed", "extra", "store")
     names = {kind: list(getattr(report.findings, kind)) for kind in kinds}
     document = {

@@ -13,6 +13,7 @@ from invoke.tasks import task
 from core import console
 from core.errors import UsageError, WorldError
 from mirror.evidence_tasks import evidence, keys, outdated, why
+from mirror.release_tasks import HELP_SIGNING
 
 if TYPE_CHECKING:
     from mirror.build import BuildRequest
@@ -123,6 +124,7 @@ def _same_or_not(document: dict[str, object], same: str, different: str, lines: 
         "keep": "Keep what the published release holds besides --only.",
         "allow-shrink": "Let the new release hold less than the published one.",
         "verify": "Re-hash what is in the store even if nothing seems to have changed.",
+        **HELP_SIGNING,
     }
 )
 def build(
@@ -135,14 +137,19 @@ def build(
     keep: bool = False,
     allow_shrink: bool = False,
     verify: bool = False,
+    sign_key: str = "",
+    sign_passphrase_file: str = "",
+    unsigned: bool = False,
 ) -> None:
     """Bring what the lock names into the mirror and publish it as a release."""
     from mirror.build import BuildRequest
     from mirror.build import build as run_build
+    from mirror.signing import load_signers
 
     request = BuildRequest(
-        Path(catalogue), Path(lock), _root(root), _groups(only), keep, allow_shrink, verify
-    )
+        Path(catalogue), Path(lock), _root(root), _groups(only), keep, allow_shrink, verify,
+        load_signers(sign_key, sign_passphrase_file), unsigned,
+    )  # fmt: skip
     if dry_run:
         _say_plan(request)
         return
@@ -151,6 +158,7 @@ def build(
     text = (
         f"release {report.serial} {state}: {report.files} files, {report.release}\n"
         f"root digest {report.root_digest}\n"
+        f"signed by {', '.join(report.signers) or 'nobody'}\n"
         f"fetched {report.fetched_bytes / 1e6:.1f} MB in {report.requests} requests"
     )
     console.result({**vars(report), "release": str(report.release)}, text)
@@ -180,17 +188,26 @@ def _say_plan(request: BuildRequest) -> None:
     console.result(document, "\n".join(lines))
 
 
-@task(help={key: _HELP[key] for key in ("lock", "root")})
-def audit(_: Context, lock: str = _LOCK, root: str = "") -> None:
+@task(
+    help={
+        **{key: _HELP[key] for key in ("lock", "root")},
+        "trust": "Public keys: the release must be signed, whole, by one of them.",
+        "at-least": "The lowest serial that is right: an older release is refused.",
+    }
+)
+def audit(_: Context, lock: str = _LOCK, root: str = "", trust: str = "", at_least: int = 0) -> None:
     """Re-hash the published release and the store; exit 1 naming what is missing, changed or extra."""
     from mirror.audit import audit as run_audit
+    from mirror.signing import load_trusted
 
-    report = run_audit(_root(root), Path(lock))
+    keyring = load_trusted(Path(trust)) if trust else None
+    report = run_audit(_root(root), Path(lock), keyring, at_least)
     kinds = ("missing", "changed", "extra", "store")
     names = {kind: list(getattr(report, kind)) for kind in kinds}
     document = {
         "release": str(report.release), "files": report.files, "bytes": report.bytes, **names,
         "clean": report.clean, "follows_lock": report.follows_lock,
+        "serial": report.serial, "signed_by": list(report.signed_by),
     }  # fmt: skip
     words = {**{kind: kind for kind in kinds}, "store": "changed in the store"}
     faults = [f"  {words[kind]}: {name}" for kind in kinds for name in names[kind]]
@@ -198,7 +215,8 @@ def audit(_: Context, lock: str = _LOCK, root: str = "") -> None:
     if not report.follows_lock:
         console.warn(f"the release was built from another lock than {lock}")
     if report.clean:
-        console.result(document, f"{text}: all as locked")
+        by = f", signed by {', '.join(report.signed_by)}" if trust else ""
+        console.result(document, f"{text}: all as locked{by}")
         return
     if console.settings.json:
         console.result(document, "")
