@@ -18,6 +18,7 @@ from mirror import digests
 from mirror.archives import open_zip, read_member
 from mirror.catalogue import PythonEntry
 from mirror.digests import Digests
+from mirror.licence_names import expression
 from mirror.lockfile import LockedFile
 from mirror.pin import Pinned, in_parallel
 from mirror.python_index import IndexFile
@@ -126,7 +127,7 @@ def _build_all(entry: PythonEntry, resolver: Resolver, scratch: Path, links: Pat
 
 
 def licence_in(wheel: Path, name: str) -> str:
-    """Return the licence that the wheel called ``name`` states: expression, classifiers, or one line.
+    """Return the licence that the wheel called ``name`` states: an expression, or its most exact name.
 
     Raises WorldError when the file is no readable wheel, or one with hostile members.
     """
@@ -136,17 +137,19 @@ def licence_in(wheel: Path, name: str) -> str:
         if len(names) != 1:
             raise WorldError(f"{name}: not a wheel (no METADATA)", "do not use this file")
         metadata = email.message_from_bytes(read_member(opened, names[0], _MAX_METADATA))
-    if metadata.get("License-Expression"):
-        return str(metadata["License-Expression"])
+    stated = str(metadata.get("License-Expression") or "").strip()
+    if stated:
+        return stated
+    classes = [str(line) for line in metadata.get_all("Classifier", [])]
     named = [
-        str(line).rsplit(" :: ", 1)[-1]
-        for line in metadata.get_all("Classifier", [])
-        if str(line).startswith("License :: ") and str(line) != "License :: OSI Approved"
+        line.rsplit(" :: ", 1)[-1]
+        for line in classes
+        if line.startswith("License :: ") and line != "License :: OSI Approved"
     ]
-    if named:
-        return " or ".join(named)
     first = str(metadata.get("License") or "").strip().splitlines()
-    return first[0][:120] if first else ""
+    words = [" or ".join(named), first[0].strip()[:120] if first else ""]
+    # Classifiers such as "BSD License" do not say which one; the other field often does.
+    return next(filter(expression, words), words[0] or words[1])
 
 
 def _lock_wheels(entry: PythonEntry, resolver: Resolver, chosen: list[Chosen]) -> list[LockedFile]:

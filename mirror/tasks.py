@@ -13,6 +13,7 @@ from invoke.tasks import task
 from core import console
 from core.errors import UsageError, WorldError
 from mirror.evidence_tasks import evidence, keys, outdated, why
+from mirror.licence_tasks import licences
 from mirror.release_tasks import HELP_SIGNING
 
 if TYPE_CHECKING:
@@ -262,4 +263,4 @@ def serve(_: Context, root: str = "", host: str = "127.0.0.1", port: int = 8000)
         server.serve_forever()
 
 
-ns = Collection("mirror", write, build, audit, list_files, serve, keys, evidence, why, outdated)
+ns = Collection("mirror", write, build, audit, list_files, serve, keys, evidence, why, outdated, licences)

@@ -213,6 +213,8 @@ def test_pips_report_tells_the_way_to_each_wheel() -> None:
     ("metadata", "licence"),
     [
         ("License-Expression: MIT\nClassifier: License :: OSI Approved :: BSD License\n", "MIT"),
+        ("License: BSD-3-Clause\nClassifier: License :: OSI Approved :: BSD License\n", "BSD-3-Clause"),
+        ("License: Apache 2.0\nClassifier: License :: OSI Approved :: MIT License\n", "MIT License"),
         ("License: long\nClassifier: License :: OSI Approved :: BSD License\n", "BSD License"),
         ("License: Apache 2.0\n        and much more\nClassifier: License :: OSI Approved\n", "Apache 2.0"),
         ("", ""),
