@@ -52,7 +52,7 @@ def results(summary: Path, facts: Mapping[str, Facts]) -> dict[str, HostResult]:
     failed: dict[str, str] = {}
     for line in summary.read_text(encoding="utf-8").splitlines() if summary.exists() else ():
         event = json.loads(line)
-        task = event["task"].removeprefix("flink : ")
+        task = event["task"].partition(" : ")[2] or event["task"]
         text = f"{task}: {event['text']}" if event["text"] else task
         if event["kind"] == "changed":
             changes[event["host"]].append(text)

@@ -11,6 +11,7 @@ from provision import cluster as clusters
 from provision import facts as fact_module
 from provision.cluster import Cluster
 from provision.facts import Facts
+from provision.manifest import has_components
 from provision.report import ApplyError, ApplyReport, ApplyRequest, HostResult
 
 __all__ = ["ApplyError", "ApplyReport", "ApplyRequest", "HostResult", "apply"]
@@ -49,10 +50,9 @@ def _chosen(cluster: Cluster, facts: dict[str, Facts], limit: tuple[str, ...]) -
     for name in limit:
         if name not in facts:
             raise UsageError(f"--limit: cluster {cluster.name} has no host {name!r}", nearest(name, facts))
-        if not facts[name]["flink_components"]:
+        if not has_components(facts[name]):
             raise UsageError(
-                f"--limit: there is nothing to provision on {name}", "name a host with EDGE or FLINK"
+                f"--limit: there is nothing to provision on {name}",
+                "name a host with EDGE or FLINK, or with MIRROR where mirror.server is set",
             )
-    return {
-        name: its for name, its in facts.items() if its["flink_components"] and (not limit or name in limit)
-    }
+    return {name: its for name, its in facts.items() if has_components(its) and (not limit or name in limit)}

@@ -13,8 +13,9 @@ from core import schema
 from core.errors import UsageError
 from core.marked_yaml import Document, Path_, nearest
 from core.marked_yaml import load as load_yaml
-from provision import lines, options
+from provision import lines, mirror_section, options
 from provision.flavours import Flavour, flavours
+from provision.mirror_section import MirrorServer
 
 FORMAT = 1
 ROOT = Path(__file__).resolve().parent.parent
@@ -61,6 +62,7 @@ class Cluster:
     flavour: Flavour
     hosts: tuple[Host, ...]
     mirror_uri: str
+    mirror_server: MirrorServer | None
     ssh_config: Path | None
     salt_python: str
     versions: tuple[str, ...]
@@ -131,6 +133,7 @@ class _Reader:
             flavour=flavour,
             hosts=hosts,
             mirror_uri=self._mirror_uri(hosts),
+            mirror_server=self._mirror_server(hosts),
             ssh_config=ROOT / ssh_config if ssh_config else None,
             salt_python=connection.get("salt_python", DEFAULT_SALT_PYTHON),
             versions=versions,
@@ -179,6 +182,14 @@ class _Reader:
     def _mirror_uri(self, hosts: tuple[Host, ...]) -> str:
         uri = self.data.get("mirror", {}).get("base_uri")
         return uri or f"http://{self._first('MIRROR', hosts, ('hosts',), 'mirror.base_uri')}"
+
+    def _mirror_server(self, hosts: tuple[Host, ...]) -> MirrorServer | None:
+        where: Path_ = ("mirror", "server")
+        if "server" not in self.data.get("mirror", {}):
+            return None
+        if not any("MIRROR" in host.roles for host in hosts):
+            raise self.fault(where, "no host has the role MIRROR", "give one host MIRROR, or leave this out")
+        return mirror_section.read(self.document, where, self.data["mirror"]["server"], ROOT)
 
     def _versions(self) -> tuple[str, ...]:
         for index, version in enumerate(self.flink["versions"]):

@@ -6,7 +6,7 @@ from typing import Any
 
 from core.errors import InternalError
 from mirror.lockfile import Lock
-from provision import lines, manifest, releases
+from provision import lines, manifest, mirror_server, releases
 from provision.cluster import Cluster, Host
 
 Facts = dict[str, Any]
@@ -40,7 +40,8 @@ def resolve(cluster: Cluster, lock: Lock) -> dict[str, Facts]:
         ]:
             found.append(release(cluster.history.version, False))
         facts = {**common, "flink_host": host.name, "flink_components": components, "flink_releases": found}
-        result[host.name] = {**facts, **_manifest(cluster, host, facts)}
+        served = mirror_server.facts(cluster, host)
+        result[host.name] = {**facts, **_manifest(cluster, host, facts), **served}
     return result
 
 

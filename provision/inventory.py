@@ -10,9 +10,10 @@ from pathlib import Path
 from core.files import write_atomic
 from provision.cluster import Cluster
 from provision.facts import Facts
+from provision.manifest import FORMULAS
 
 ROOT = Path(__file__).resolve().parent.parent
-PLAYBOOK = Path(__file__).with_name("ansible") / "flink.yml"
+PLAYBOOK = Path(__file__).with_name("ansible") / "site.yml"
 CALLBACKS = Path(__file__).with_name("ansible") / "callback"
 FORKS = 20
 
@@ -20,17 +21,20 @@ FORKS = 20
 def write(cluster: Cluster, facts: Mapping[str, Facts]) -> Path:
     """Write inventory, host variables and ansible.cfg of the hosts in ``facts``; return their folder.
 
-    Each role of the cluster file is a group (``role_edge``), and all that Flink is put on is ``flink``.
+    Each role of the cluster file is a group (``role_edge``), and so is each formula that a host gets
+    something of (``flink``, ``mirror_server``).
     """
     folder = cluster.build / "ansible"
     shutil.rmtree(folder / "inventory", ignore_errors=True)
-    groups: dict[str, dict[str, dict[str, dict[str, str]]]] = {"flink": {"hosts": {}}}
+    groups: dict[str, dict[str, dict[str, dict[str, str]]]] = {
+        formula.name: {"hosts": {}} for formula in FORMULAS
+    }
     for host in cluster.hosts:
         if host.name not in facts:
             continue
-        groups["flink"]["hosts"][host.name] = {}
-        for role in host.roles:
-            groups.setdefault(f"role_{role.lower()}", {"hosts": {}})["hosts"][host.name] = {}
+        formulas = [one.name for one in FORMULAS if facts[host.name][f"{one.name}_components"]]
+        for name in [*formulas, *(f"role_{role.lower()}" for role in host.roles)]:
+            groups.setdefault(name, {"hosts": {}})["hosts"][host.name] = {}
     write_atomic(folder / "inventory" / "hosts.json", _json({"all": {"children": groups}}))
     for name, its in facts.items():
         write_atomic(folder / "inventory" / "host_vars" / f"{name}.json", _json(its))

@@ -1,4 +1,4 @@
-"""The manifest (``templates/flink/manifest.yml``) resolved for one host: plain lists, every path final."""
+"""A manifest (``templates/NAME/manifest.yml``) resolved for one host: plain lists, every path final."""
 
 from __future__ import annotations
 
@@ -13,9 +13,48 @@ from core.errors import InternalError
 from core.marked_yaml import load
 
 ROOT = Path(__file__).resolve().parent.parent
-TEMPLATES = ROOT / "templates" / "flink"
-PROGRAMS = ROOT / "programs" / "flink"
-COMPONENTS = ("install", "client", "history_server")
+
+
+@dataclass(frozen=True)
+class Formula:
+    """What is one role and one formula: its ``name``, components, and what a changed file may notify.
+
+    Its facts are the host's whose names begin with ``name`` and an underscore.
+    """
+
+    name: str
+    components: tuple[str, ...]
+    notifies: tuple[str, ...]
+
+    @property
+    def templates(self) -> Path:
+        """Return the folder of its templates and of its manifest."""
+        return ROOT / "templates" / self.name
+
+    @property
+    def programs(self) -> Path:
+        """Return the folder of the programs that it puts on nodes."""
+        return ROOT / "programs" / self.name
+
+
+FLINK = Formula("flink", ("install", "client", "history_server"), ("history_server",))
+MIRROR_SERVER = Formula("mirror_server", ("server",), ("server",))
+# In the order in which they are applied to a host.
+FORMULAS = (MIRROR_SERVER, FLINK)
+
+
+def has_components(facts: Mapping[str, Any]) -> bool:
+    """Tell whether anything at all is to be provisioned on the host that ``facts`` are of."""
+    return any(components_of(facts))
+
+
+def components_of(facts: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the components of a host; those of all formulas but Flink have the formula's name before."""
+    return tuple(
+        component if formula is FLINK else f"{formula.name}.{component}"
+        for formula in FORMULAS
+        for component in facts[f"{formula.name}_components"]
+    )
 
 
 @dataclass(frozen=True)
@@ -44,9 +83,9 @@ class Manifest:
     links: tuple[dict[str, str], ...]
 
 
-def resolve(scope: Scope) -> Manifest:
-    """Return the manifest for ``scope``. Raises InternalError when two entries claim one path."""
-    document = _document()
+def resolve(scope: Scope, formula: Formula = FLINK) -> Manifest:
+    """Return ``formula``'s manifest for ``scope``. Raises InternalError when two entries claim one path."""
+    document = _document(formula)
     manifest = Manifest(
         tuple(_resolved(document["directories"], scope, _directory)),
         tuple(_resolved(document["files"], scope, _file)),
@@ -108,18 +147,19 @@ def _link(row: Mapping[str, str], names: Mapping[str, str]) -> dict[str, str]:
 
 
 @cache
-def _document() -> dict[str, list[dict[str, Any]]]:
-    document = load(TEMPLATES / "manifest.yml")
+def _document(formula: Formula) -> dict[str, list[dict[str, Any]]]:
+    document = load(formula.templates / "manifest.yml")
     schema.check_format(document, 1)
-    schema.check(document, _schema())
+    schema.check(document, _schema(formula))
     data: dict[str, list[dict[str, Any]]] = document.data
     return data
 
 
-def _schema() -> dict[str, Any]:
+def _schema(formula: Formula) -> dict[str, Any]:
     text = {"type": "string"}
+    notify = {"enum": list(formula.notifies)}
     common = {
-        "component": {"enum": list(COMPONENTS)},
+        "component": {"enum": list(formula.components)},
         "each": {"enum": ["release", "history"]},
         "destination": text,
     }
@@ -131,9 +171,9 @@ def _schema() -> dict[str, Any]:
         "parser": {"enum": ["legacy", "yaml"]},
         "kind": {"enum": ["template", "program"]},
         "source": text,
-        "notify": {"enum": ["history_server"]},
+        "notify": notify,
     }
-    link = {**common, "target": text, "notify": {"enum": ["history_server"]}}
+    link = {**common, "target": text, "notify": notify}
     return _table(
         {
             "format": {"type": "integer"},

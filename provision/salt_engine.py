@@ -13,11 +13,13 @@ from core.process import Finished, run
 from provision import pillar
 from provision.cluster import Cluster, Host
 from provision.facts import Facts
+from provision.manifest import FORMULAS
 from provision.report import HostResult
 
 _SECONDS = 3600
 _WAIT = 900  # seconds for another run on the same node to end
 _AT_ONCE = 20
+_NOT_REACHED = HostResult(0, (), "left as it is: the mirror's server failed before")
 # Not the script `salt-call`: its first line names the Python of the machine where it was installed.
 _SALT_CALL = "import sys; from salt.scripts import salt_call; sys.argv[0] = 'salt-call'; salt_call()"
 
@@ -26,14 +28,22 @@ def roll_out(cluster: Cluster, facts: Mapping[str, Facts], check: bool) -> dict[
     """Apply the formula on the hosts in ``facts`` and return what happened on each."""
     shutil.rmtree(cluster.build / "salt", ignore_errors=True)
     hosts = [host for host in cluster.hosts if host.name in facts]
+    # The mirror first: the others fetch from it.
+    servers = [host for host in hosts if facts[host.name]["mirror_server_components"]]
+    found: dict[str, HostResult] = {}
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        results = pool.map(lambda host: _host(cluster, host, facts[host.name], check), hosts)
-        return dict(zip([host.name for host in hosts], results, strict=True))
+        for batch in (servers, [host for host in hosts if host not in servers]):
+            results = pool.map(lambda host: _host(cluster, host, facts[host.name], check), batch)
+            found |= dict(zip([host.name for host in batch], results, strict=True))
+            if any(result.failed for result in found.values()):
+                break
+    return {host.name: found.get(host.name, _NOT_REACHED) for host in hosts}
 
 
 def _host(cluster: Cluster, host: Host, facts: Facts, check: bool) -> HostResult:
     folder = pillar.write(cluster, host, facts)
     node = pillar.NODE
+    formulas = ",".join(one.name for one in FORMULAS if facts[f"{one.name}_components"])
     script = (
         # A run whose caller was ended goes on here, and must keep its states until its end.
         f"set -eu; mkdir -p {node}; chmod 700 {node}; exec 9>{node}/lock; "
@@ -43,7 +53,7 @@ def _host(cluster: Cluster, host: Host, facts: Facts, check: bool) -> HostResult
         f"test -x {cluster.salt_python} || {{ echo 'the node has no {cluster.salt_python}; "
         "set connection.salt_python' >&2; exit 77; }; "
         f'exec {cluster.salt_python} -c "{_SALT_CALL}" --local -c {node} --retcode-passthrough '
-        f"--out=json --log-level=error state.apply flink{' test=True' if check else ''}"
+        f"--out=json --log-level=error state.apply {formulas}{' test=True' if check else ''}"
     )
     options = ["-F", str(cluster.ssh_config)] if cluster.ssh_config else []
     words = ["ssh", *options, "-o", "BatchMode=yes", host.name, script]

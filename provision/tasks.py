@@ -21,9 +21,10 @@ def check(_: Context, cluster: str = _CLUSTER_PATH, lock: str = _LOCK_PATH) -> N
     from mirror import lockfile
     from provision import cluster as clusters
     from provision import facts
+    from provision.manifest import components_of
 
     found = facts.resolve(clusters.load(Path(cluster)), lockfile.load(Path(lock)))
-    hosts = {host: its["flink_components"] for host, its in found.items()}
+    hosts = {host: components_of(its) for host, its in found.items()}
     lines = [
         f"{host}: {', '.join(components) or 'nothing to provision'}" for host, components in hosts.items()
     ]
@@ -52,7 +53,7 @@ def render(_: Context, cluster: str = _CLUSTER_PATH, lock: str = _LOCK_PATH, fac
         print(json.dumps(found[facts], indent=2, sort_keys=True))
         return
     folder = preview.write(described.build, found)
-    count = sum(len(its["flink_files"]) for its in found.values())
+    count = sum(1 for path in folder.rglob("*") if path.is_file())
     console.result({"preview": str(folder), "files": count}, f"{count} files of {len(found)} hosts: {folder}")
 
 

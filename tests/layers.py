@@ -130,7 +130,7 @@ def lint_commands() -> list[tuple[str, list[str]]]:
     python = sys.executable
     tracked = run(["git", "ls-files", "--cached", "--others", "--exclude-standard"], timeout=60, cwd=ROOT)
     files = [name for name in tracked.stdout.splitlines() if (ROOT / name).is_file()]
-    own = [name for name in files if not any((ROOT / parent).is_symlink() for parent in Path(name).parents)]
+    own = [name for name in files if not any(one.is_symlink() for one in _ways(name))]
     yaml = [name for name in own if name.endswith((".yml", ".yaml"))]
     states = [name for name in own if name.endswith(".sls")]
     rooms = [room for room in ROOMS if (ROOT / room).is_dir()]
@@ -147,6 +147,10 @@ def lint_commands() -> list[tuple[str, list[str]]]:
         ("ansible-lint (production)", [_tool("ansible-lint"), "--offline", "--strict", "roles"]),
         ("salt-lint", [str(ROOT / ".venv-salt" / "bin" / "salt-lint"), *states]),
     ]
+
+
+def _ways(name: str) -> list[Path]:
+    return [ROOT / name, *(ROOT / parent for parent in Path(name).parents)]
 
 
 def _tool(name: str) -> str:

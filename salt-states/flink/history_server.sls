@@ -1,7 +1,7 @@
 {%- from 'flink/map.jinja' import facts, common with context %}
 {%- from 'flink/macros.jinja' import files, links %}
 {%- set read_by_it = (facts.flink_files + facts.flink_links) | selectattr('notify', 'equalto', 'history_server') | map(attribute='destination') | list %}
-{%- set stale = facts.flink_program_directory ~ '/history-server-stale ' ~ read_by_it | join(' ') %}
+{%- set stale = facts.flink_program_directory ~ '/unit-stale flink-history-server.service ' ~ read_by_it | join(' ') %}
 include:
   - flink.install
 

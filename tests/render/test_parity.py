@@ -26,7 +26,7 @@ from provision import facts as fact_module
 from provision import pillar, preview
 from provision.cluster import ROOT, Host
 from provision.facts import Facts
-from provision.manifest import COMPONENTS, TEMPLATES
+from provision.manifest import FLINK, FORMULAS
 from tests.unit.provision import samples
 
 ODD = {
@@ -61,20 +61,25 @@ FIXTURES: dict[str, tuple[str, tuple[tuple[str, str], ...], Callable[[Facts], No
     "history-server-1.20": ("manager-1", (("[1.20.5, 2.3.0]", "[1.20.5]"),), lambda _: None),
     "history-server-2.3": ("manager-2", (), lambda _: None),
     "production": ("both-1", (("flavor: pico", "flavor: production"),), lambda _: None),
+    "mirror-server": ("mirror-1", samples.SERVED, lambda _: None),
     "odd-values": ("both-1", (), odd),
     "odd-values-1.20": ("both-1", (("[1.20.5, 2.3.0]", "[1.20.5]"),), odd),
 }
+
+
+def entries(facts: Facts, kind: str) -> list[dict[str, str]]:
+    """Return the manifest's entries of ``kind`` (directories or files) of all formulas."""
+    return [entry for formula in FORMULAS for entry in facts[f"{formula.name}_{kind}"]]
 
 
 def moved(facts: Facts, base: Path) -> Facts:
     """Return ``facts`` with every managed path under ``base``, owned by who runs the tests."""
     result = copy.deepcopy(facts)
     group = grp.getgrgid(os.getgid()).gr_name
-    for entry in (*result["flink_directories"], *result["flink_files"]):
+    managed = {f"{base}{entry['destination']}" for entry in entries(facts, "directories")}
+    for entry in (*entries(result, "directories"), *entries(result, "files")):
         entry["destination"] = f"{base}{entry['destination']}"
         entry["owner"], entry["group"] = getpass.getuser(), group
-    managed = {entry["destination"] for entry in result["flink_directories"]}
-    for entry in (*result["flink_directories"], *result["flink_files"]):
         parent = Path(entry["destination"]).parent
         if str(parent) not in managed:
             parent.mkdir(parents=True, exist_ok=True)  # /etc/systemd/system and the like: every node has them
@@ -111,10 +116,19 @@ def by_ansible(fixtures: dict[str, Facts], tmp_path_factory: pytest.TempPathFact
             "ansible.builtin.include_role": {"name": "flink", "tasks_from": "files"},
             "vars": {"flink_component": component},
         }
-        for component in COMPONENTS
+        for component in FLINK.components
     ]
-    handler = {"name": "Restart the history server", "ansible.builtin.meta": "noop"}
-    play = [{"name": "Parity", "hosts": "all", "gather_facts": False, "tasks": tasks, "handlers": [handler]}]
+    tasks.append(
+        {
+            "name": "Write the mirror's server",
+            "ansible.builtin.include_role": {"name": "mirror_server", "tasks_from": "files"},
+        }
+    )
+    handlers = [
+        {"name": f"Restart the {what} server", "ansible.builtin.meta": "noop"}
+        for what in ("history", "mirror")
+    ]
+    play = [{"name": "Parity", "hosts": "all", "gather_facts": False, "tasks": tasks, "handlers": handlers}]
     (folder / "play.json").write_text(json.dumps(play))
     environment = {
         "ANSIBLE_ROLES_PATH": str(ROOT / "roles"),
@@ -149,7 +163,10 @@ def by_salt(fixtures: dict[str, Facts], tmp_path_factory: pytest.TempPathFactory
         (folder / "states" / "parity.sls").write_text(
             "{%- from 'flink/map.jinja' import facts, common with context %}\n"
             "{%- from 'flink/macros.jinja' import files %}\n"
-            + "".join(f"{{{{ files(facts, common, '{component}') }}}}\n" for component in COMPONENTS)
+            "{%- from 'mirror_server/map.jinja' import facts as own, common as own_common with context %}\n"
+            "{%- from 'mirror_server/macros.jinja' import files as own_files %}\n"
+            "{{ own_files(own, own_common) }}\n"
+            + "".join(f"{{{{ files(facts, common, '{component}') }}}}\n" for component in FLINK.components)
         )
         call = "import sys; from salt.scripts import salt_call; sys.argv[0] = 'salt-call'; salt_call()"
         words = [str(python), "-c", call, "--local", "-c", str(folder), "--retcode-passthrough", "--out=json"]
@@ -184,18 +201,18 @@ def test_the_preview_shows_the_bytes_that_land(
 ) -> None:
     facts = fixtures[name]
     shown = preview.render(facts)
-    assert set(shown) == {entry["destination"] for entry in facts["flink_files"]}
+    assert set(shown) == {entry["destination"] for entry in entries(facts, "files")}
     for destination, content in shown.items():
         path = Path(f"{by_ansible[name]}{destination}")
         assert path.read_bytes() == content, destination
-    for entry in facts["flink_files"]:
+    for entry in entries(facts, "files"):
         path = Path(f"{by_ansible[name]}{entry['destination']}")
         assert oct(path.stat().st_mode & 0o7777) == oct(int(entry["mode"], 8)), entry
 
 
 def test_every_template_is_in_a_fixture(fixtures: dict[str, Facts]) -> None:
-    used = {entry["source"] for facts in fixtures.values() for entry in facts["flink_files"]}
-    assert {path.name for path in TEMPLATES.glob("*.j2")} <= used
+    used = {entry["source"] for facts in fixtures.values() for entry in entries(facts, "files")}
+    assert {path.name for formula in FORMULAS for path in formula.templates.glob("*.j2")} <= used
 
 
 def test_odd_values_reach_the_files_as_they_are(by_salt: dict[str, Path]) -> None:

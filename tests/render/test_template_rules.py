@@ -16,7 +16,7 @@ from jinja2 import meta, nodes
 from mirror.lockfile import Lock
 from provision import cluster as clusters
 from provision import facts as fact_module
-from provision.manifest import TEMPLATES
+from provision.manifest import FORMULAS
 from tests.unit.provision import samples
 
 FILTERS = {"dictsort", "replace", "tojson", "default", "join", "lower"}
@@ -51,7 +51,7 @@ def faults(text: str) -> list[str]:
 
 
 def templates() -> list[Path]:
-    found = sorted(TEMPLATES.glob("*.j2"))
+    found = sorted(path for formula in FORMULAS for path in formula.templates.glob("*.j2"))
     assert found
     return found
 
@@ -66,7 +66,7 @@ def names(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     folder = tmp_path_factory.mktemp("names")
     lock: Lock = samples.lock(folder / "lock")
     found = fact_module.resolve(clusters.load(samples.cluster_file(folder / "sample.yml")), lock)
-    return {*found["both-1"], "flink_file", "flink_release"}
+    return {*found["both-1"], "flink_file", "flink_release", "mirror_server_file"}
 
 
 @pytest.mark.parametrize("path", templates(), ids=lambda path: path.name)

@@ -12,7 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from provision.manifest import PROGRAMS
+from provision.manifest import FLINK
+
+PROGRAMS = FLINK.programs
+UNIT = "flink-history-server.service"
 
 SERVER = """\
 import http.server, json, sys
@@ -86,7 +89,7 @@ class Node:
         )
 
     def stale(self, *files: Path) -> subprocess.CompletedProcess[str]:
-        words = [sys.executable, str(PROGRAMS / "history-server-stale"), *map(str, files)]
+        words = [sys.executable, str(PROGRAMS / "unit-stale"), UNIT, *map(str, files)]
         return subprocess.run(
             words, capture_output=True, text=True, timeout=60, check=False, env=self.environment
         )
@@ -227,7 +230,7 @@ def test_it_is_stale_when_a_file_is_newer(node: Node, tmp_path: Path) -> None:
     node.unit(MainPID="1", ExecMainStartTimestampMonotonic=str(now()))
     assert node.stale(old).returncode == 1
     found = node.stale(old, new)
-    assert (found.returncode, found.stdout) == (0, f"the running history server is older than {new}\n")
+    assert (found.returncode, found.stdout) == (0, f"the running {UNIT} is older than {new}\n")
 
 
 def test_a_flipped_link_counts_by_itself(node: Node, tmp_path: Path) -> None:
@@ -246,7 +249,12 @@ def test_one_that_does_not_run_is_not_stale(node: Node, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("program", "arguments"),
-    [("history-server-stale", []), ("history-server-ready", []), ("history-server-ready", ["--port=x"])],
+    [
+        ("unit-stale", []),
+        ("unit-stale", [UNIT]),
+        ("history-server-ready", []),
+        ("history-server-ready", ["--port=x"]),
+    ],
 )
 def test_a_wrong_call(program: str, arguments: list[str]) -> None:
     words = [sys.executable, str(PROGRAMS / program), *arguments]

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from provision.manifest import PROGRAMS
+from provision.manifest import FLINK
 from tests.unit.programs.conftest import Site
+
+PROGRAMS = FLINK.programs
 
 FILE = "tiny_thing-1.0-py3-none-any.whl"
 

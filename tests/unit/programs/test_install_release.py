@@ -16,8 +16,10 @@ from typing import Any
 
 import pytest
 
-from provision.manifest import PROGRAMS
+from provision.manifest import FLINK
 from tests.unit.programs.conftest import Site
+
+PROGRAMS = FLINK.programs
 
 NAME = "flink-1.20.5"
 

@@ -16,7 +16,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from provision.manifest import PROGRAMS
+from provision.manifest import FLINK
+
+PROGRAMS = FLINK.programs
 
 RECORDER = """\
 #!{python}

@@ -25,3 +25,11 @@ def cluster(tmp_path: Path) -> Cluster:
 @pytest.fixture
 def facts(cluster: Cluster, lock: Lock) -> dict[str, Facts]:
     return fact_module.resolve(cluster, lock)
+
+
+@pytest.fixture
+def served(tmp_path: Path, lock: Lock) -> dict[str, Facts]:
+    """The facts of a cluster whose mirror has a web server of ours."""
+    return fact_module.resolve(
+        clusters.load(samples.cluster_file(tmp_path / "served.yml", *samples.SERVED)), lock
+    )

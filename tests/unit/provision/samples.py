@@ -37,6 +37,21 @@ flink:
 """
 
 
+# Changes for cluster_file: a host whose web server is ours.
+SERVED = (
+    ("  kafka-1: {roles: [KAFKA]}\n", "  kafka-1: {roles: [KAFKA]}\n  mirror-1: {roles: [MIRROR]}\n"),
+    (
+        "  base_uri: http://mirror-1\n",
+        "  base_uri: http://mirror-1\n"
+        "  server:\n"
+        "    root: /srv/pnda-mirror\n"
+        "    site_key: tests/unit/provision/site-key.asc\n"
+        "    certificate: /etc/pnda-mirror/tls/server.crt\n"
+        "    certificate_key: /etc/pnda-mirror/tls/server.key\n",
+    ),
+)
+
+
 def lock(path: Path, versions: tuple[str, ...] = tuple(VERSIONS), python: bool = True) -> Lock:
     """Write a lock with made-up digests for ``versions`` to ``path`` and return it."""
     entries: dict[str, LockedEntry] = {}

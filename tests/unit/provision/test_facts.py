@@ -29,7 +29,7 @@ def test_facts_are_flat_complete_and_plain(facts: dict[str, Facts]) -> None:
     keys = {frozenset(its) for its in facts.values()}
     assert len(keys) == 1, "every host has the same facts"
     for its in facts.values():
-        assert all(re.fullmatch(r"flink_[a-z_]+", key) for key in its)
+        assert all(re.fullmatch(r"(flink|mirror_server)_[a-z_]+", key) for key in its)
         assert json.loads(json.dumps(its)) == its
         for leaf in leaves(its):
             assert leaf is not None
@@ -143,10 +143,10 @@ def test_every_directory_comes_after_its_parent(facts: dict[str, Facts]) -> None
 
 
 def test_the_manifest_uses_every_template_and_program() -> None:
-    rows = yaml.safe_load((manifest.TEMPLATES / "manifest.yml").read_text())["files"]
+    rows = yaml.safe_load((manifest.FLINK.templates / "manifest.yml").read_text())["files"]
     for kind, folder, pattern in (
-        ("template", manifest.TEMPLATES, "*.j2"),
-        ("program", manifest.PROGRAMS, "*"),
+        ("template", manifest.FLINK.templates, "*.j2"),
+        ("program", manifest.FLINK.programs, "*"),
     ):
         named = {row["source"] for row in rows if row["kind"] == kind}
         assert named == {path.name for path in folder.glob(pattern)}
@@ -203,17 +203,23 @@ def _shape(value: Any, options: dict[str, Any], where: str) -> None:
             assert set(found) <= set(spec["choices"]), f"{where}.{key}"
 
 
-def test_the_role_declares_exactly_the_facts(facts: dict[str, Facts]) -> None:
-    text = (ROOT / "roles" / "flink" / "meta" / "argument_specs.yml").read_text()
+def own(facts: Facts, formula: manifest.Formula) -> Facts:
+    return {key: value for key, value in facts.items() if key.startswith(f"{formula.name}_")}
+
+
+@pytest.mark.parametrize("formula", manifest.FORMULAS, ids=lambda formula: formula.name)
+def test_the_role_declares_exactly_the_facts(formula: manifest.Formula, served: dict[str, Facts]) -> None:
+    text = (ROOT / "roles" / formula.name / "meta" / "argument_specs.yml").read_text()
     options = yaml.safe_load(text)["argument_specs"]["main"]["options"]
-    for host, its in facts.items():
-        _shape(its, options, host)
+    for host, its in served.items():
+        _shape(own(its, formula), options, host)
 
 
-def test_the_pillar_example_is_a_hosts_facts(facts: dict[str, Facts]) -> None:
-    example = yaml.safe_load((ROOT / "salt-states" / "flink" / "pillar.example").read_text())
-    assert set(example) == set(facts["both-1"])
-    text = (ROOT / "roles" / "flink" / "meta" / "argument_specs.yml").read_text()
+@pytest.mark.parametrize("formula", manifest.FORMULAS, ids=lambda formula: formula.name)
+def test_the_pillar_example_is_a_hosts_facts(formula: manifest.Formula, served: dict[str, Facts]) -> None:
+    example = yaml.safe_load((ROOT / "salt-states" / formula.name / "pillar.example").read_text())
+    assert set(example) == set(own(served["both-1"], formula))
+    text = (ROOT / "roles" / formula.name / "meta" / "argument_specs.yml").read_text()
     _shape(example, yaml.safe_load(text)["argument_specs"]["main"]["options"], "pillar.example")
 
 

@@ -14,6 +14,7 @@ from mirror.lockfile import Lock
 from provision import cluster as clusters
 from provision import facts as fact_module
 from provision import options, preview
+from provision.manifest import FLINK
 from tests.unit.provision import samples
 
 KEY = "some.option"
@@ -39,7 +40,7 @@ def render(name: str, value: str) -> bytes:
     entry = {"component": "client", "release": "x"}
     release = {"configuration": {"a.first": "1", KEY: value, "z.last": "2"}}
     text = (
-        preview.environment()
+        preview.environment(FLINK)
         .get_template(name)
         .render(flink_managed_by="managed", flink_file=entry, flink_release=release)
     )
