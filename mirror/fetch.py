@@ -11,17 +11,13 @@ from typing import TypeVar
 
 from core.errors import UpstreamError, WorldError
 from core.files import CHUNK, writing
+from mirror.answers import AbsentError, RangeRefusedError, TransientError, WrongBytesError
 from mirror.digests import Digests, disagreements
+from mirror.held import HELD, Held
 from mirror.locations import Location
+from mirror.manners import LARGE, Manners, Policy, manners_of, policy_of_run
 from mirror.partial import Partial, partial
-from mirror.transport import (
-    AbsentError,
-    RangeRefusedError,
-    TransientError,
-    Transport,
-    WrongBytesError,
-)
-from mirror.transport import Policy as Policy
+from mirror.transport import Transport
 
 Result = TypeVar("Result")
 
@@ -48,6 +44,10 @@ class Fetched:
     digests: Digests
 
 
+class NotTextError(UpstreamError):
+    """A document is there, and is longer than it may be, or no text."""
+
+
 class _SpoiledError(Exception):
     """A continued transfer did not come to the right bytes: what was there before may be to blame."""
 
@@ -60,9 +60,10 @@ class Fetcher:
         folder: Path,
         policy: Policy | None = None,
         progress: Callable[[int], None] = lambda _count: None,
+        manners: Callable[[str, Policy], Manners] = manners_of,
     ) -> None:
-        self._folder, self.policy, self.progress = folder, policy or Policy(), progress
-        self._transport, self._lock = Transport(self.policy), threading.Lock()
+        self._folder, self.policy, self.progress = folder, policy or policy_of_run(), progress
+        self._transport, self._lock = Transport(self.policy, manners), threading.Lock()
         self.fetched_bytes = 0
 
     @property
@@ -71,8 +72,8 @@ class Fetcher:
         return self._transport.requests
 
     def stop(self) -> None:
-        """Let transfers in other threads end at their next chunk: the work has failed or is not wanted."""
-        self._transport.stopped.set()
+        """End the transfers of other threads at once: the work has failed or is not wanted."""
+        self._transport.stop()
 
     def download(self, wanted: Wanted) -> Fetched:
         """Fetch ``wanted`` into a temporary file and return it with its digests.
@@ -114,7 +115,8 @@ class Fetcher:
     def text(self, location: Location, limit: int, accept: str = "*/*") -> tuple[str, str] | None:
         """Return the short document at ``location`` and its content type, or None if it is not there.
 
-        Raises UpstreamError when it is longer than ``limit`` bytes, not UTF-8, or cannot be had.
+        Raises NotTextError when it is longer than ``limit`` bytes or not UTF-8, UpstreamError when it
+        cannot be had.
         """
         return self._text(location, limit, {"Accept": accept})
 
@@ -130,7 +132,7 @@ class Fetcher:
             return None
         except (UnicodeDecodeError, WrongBytesError) as error:
             reason = "not text" if isinstance(error, UnicodeDecodeError) else str(error)
-            raise UpstreamError(
+            raise NotTextError(
                 f"{location}: not the short text expected there: {reason}", "look at it with a browser"
             ) from error
 
@@ -172,6 +174,9 @@ class Fetcher:
         return random.uniform(ceiling / 2, ceiling)  # noqa: S311 - jitter, not a secret
 
     def _download_once(self, wanted: Wanted, location: Location, reached: _Reached) -> Fetched:
+        if wanted.size is not None and wanted.size <= HELD:
+            with writing(self._folder):
+                return self._transfer(wanted, location, Held(self._folder, wanted.digests), reached)
         # What fits into one chunk is fetched again as a whole.
         short = wanted.size is not None and wanted.size <= CHUNK
         bytes_wanted = "".join(sorted(wanted.digests.values())) or wanted.name
@@ -184,15 +189,17 @@ class Fetcher:
                     part.discard()
             return self._transfer(wanted, location, part, reached)
 
-    def _transfer(self, wanted: Wanted, location: Location, part: Partial, reached: _Reached) -> Fetched:
+    def _transfer(
+        self, wanted: Wanted, location: Location, part: Partial | Held, reached: _Reached
+    ) -> Fetched:
         """Ask for what ``part`` lacks; return the whole. Raises _SpoiledError if a continued one is wrong."""
         hint, counted, kept = "", 0, 0
         limit = wanted.limit if wanted.size is None else wanted.size
         try:
-            with self._transport.answer(location, part.headers) as answer:
-                if answer.status_code == 206 and not part.fits(answer.headers):
+            with self._transport.answer(location, part.headers, large=limit > LARGE) as answer:
+                if answer.status == 206 and not part.fits(answer.headers):
                     raise RangeRefusedError
-                if answer.status_code != 206:
+                if answer.status != 206:
                     part.restart(answer.headers)
                 if "html" in answer.headers.get("Content-Type", ""):
                     hint = " (the answer is a web page: a login page or a proxy?)"

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from core.files import CHUNK
+from mirror.answers import parse_date
 from mirror.digests import Digests, Hasher
-from mirror.transport import parse_date
 
 _STRONG = re.compile(r'"[\x21\x23-\x7e\x80-\xff]*"')  # RFC 9110, 8.8.3: an entity tag without W/
 _RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})")

@@ -13,7 +13,7 @@ from core.errors import WorldError
 from mirror import digests
 from mirror.cache import Cache
 from mirror.digests import ChecksumFormatError, Digests
-from mirror.fetch import Fetcher, Wanted
+from mirror.fetch import Fetcher, NotTextError, Wanted
 from mirror.gpg import Keyring
 from mirror.locations import Location
 from mirror.states import ABSENT
@@ -130,7 +130,12 @@ class Pinner:
     def signatures(self, locations: Sequence[Location]) -> tuple[str, ...]:
         """Return the texts of the distinct detached signatures (``.asc``) at ``locations``.
 
-        Raises UpstreamError for one that is no text, or longer than 64 KiB.
+        Raises WorldError for one that is no text, or longer than 64 KiB: no signature is.
         """
-        answers = [self.fetcher.text(location.beside(".asc"), _SMALL) for location in locations]
+        try:
+            answers = [self.fetcher.text(location.beside(".asc"), _SMALL) for location in locations]
+        except NotTextError as error:
+            raise WorldError(
+                f"{error.message}: no detached signature", "look at what upstream has there"
+            ) from error
         return tuple(dict.fromkeys(answer[0] for answer in answers if answer is not None))

@@ -14,10 +14,10 @@ from mirror.catalogue import AssemblyEntry, Entry, FileEntry
 from mirror.derived import assembled
 from mirror.locations import Location
 from mirror.lockfile import LockedFile
+from mirror.manners import apache_bytes, apache_trusted
 from mirror.pin import Pinned
 from mirror.resolving import Missing, NotPublishedError, Resolver
 from mirror.states import MADE_HERE
-from mirror.upstreams import apache_bytes, apache_trusted
 from mirror.wheel_tags import best_wheel
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -12,25 +11,7 @@ from core.errors import InternalError, UpstreamError, UsageError
 from mirror import maven, python_index
 from mirror.fetch import Fetcher
 from mirror.locations import Location
-
-# Apache's rules (infra.apache.org/release-distribution): bytes may come from the content network,
-# which drops a release when the next one is out; checksums and signatures only from the other two.
-_APACHE_BYTES = (
-    "https://dlcdn.apache.org",
-    "https://downloads.apache.org",
-    "https://archive.apache.org/dist",
-)
-_APACHE_TRUSTED = _APACHE_BYTES[1:]
-
-
-def apache_bytes() -> tuple[str, ...]:
-    """Return the base addresses of the Apache distribution (``PNDA_APACHE_BYTES`` replaces them)."""
-    return tuple(os.environ.get("PNDA_APACHE_BYTES", "").split()) or _APACHE_BYTES
-
-
-def apache_trusted() -> tuple[str, ...]:
-    """Return the bases whose checksums and signatures count (``PNDA_APACHE_TRUSTED`` replaces them)."""
-    return tuple(os.environ.get("PNDA_APACHE_TRUSTED", "").split()) or _APACHE_TRUSTED
+from mirror.manners import apache_bytes
 
 
 class Upstreams:

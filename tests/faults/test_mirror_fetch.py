@@ -15,8 +15,9 @@ import pytest
 import trustme
 
 from core.errors import PndaError, UpstreamError, WorldError
-from mirror.fetch import Fetched, Fetcher, Policy, Wanted
+from mirror.fetch import Fetched, Fetcher, Wanted
 from mirror.locations import Location
+from mirror.manners import Policy
 from tests.faults.upstream import (
     Upstream,
     chunked,
@@ -49,6 +50,13 @@ def folder(tmp_path: Path) -> Any:
     return path
 
 
+@pytest.fixture(params=["in memory", "to the disk"])
+def kept(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the bytes are while they come: a small file's in memory, a larger one's on the disk."""
+    if request.param == "to the disk":
+        monkeypatch.setattr("mirror.fetch.HELD", -1)
+
+
 SIZE = len(BODY)
 
 
@@ -74,6 +82,7 @@ RIGHT: dict[str, list[Any]] = {
 }  # fmt: skip
 
 
+@pytest.mark.usefixtures("kept")
 @pytest.mark.parametrize("case", RIGHT)
 def test_the_right_bytes_come_through(upstream: Upstream, folder: Path, case: str) -> None:
     done = fetch(folder, upstream.set("/x.tgz", *RIGHT[case]))
@@ -128,6 +137,7 @@ WRONG: dict[str, tuple[list[Any], type[PndaError], str]] = {
 }
 
 
+@pytest.mark.usefixtures("kept")
 @pytest.mark.parametrize("case", WRONG)
 def test_anything_else_is_an_error_and_leaves_nothing(upstream: Upstream, folder: Path, case: str) -> None:
     answers, kind, words = WRONG[case]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from core.errors import UpstreamError, UsageError, WorldError
+from core.errors import UsageError, WorldError
 from mirror import keys, lockfile
 from mirror.build import BuildRequest, build
 from mirror.locking import LockRequest, write_lock
@@ -222,10 +222,12 @@ def test_a_signature_that_speaks_against_the_bytes_refuses_them(here: World, ann
 
 def test_a_signature_far_too_long_is_refused(here: World) -> None:
     signed_entry(here)
-    here.upstream.set("/x.tgz.asc", b"x" * (1 << 20))
-    with pytest.raises(UpstreamError) as caught:
-        lock(here)
-    assert ".asc" in caught.value.message
+    for answer in (b"x" * (1 << 20), b"\xff\xfe"):
+        here.upstream.set("/x.tgz.asc", answer)
+        with pytest.raises(WorldError) as caught:
+            lock(here)
+        assert "x.tgz.asc: not the short text" in caught.value.message
+        assert not here.lock.exists()
 
 
 # The Apache distribution: a content network, and two hosts whose checksums count.

@@ -13,8 +13,9 @@ import pytest
 
 from core.errors import UpstreamError, WorldError
 from core.files import CHUNK
-from mirror.fetch import Fetched, Fetcher, Policy, Wanted
+from mirror.fetch import Fetched, Fetcher, Wanted
 from mirror.locations import Location
+from mirror.manners import Policy
 from mirror.partial import partial, validator_of
 from tests.faults.mirror_world import World
 from tests.faults.upstream import Ranged, Upstream, flipped

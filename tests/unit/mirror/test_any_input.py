@@ -16,6 +16,7 @@ from packaging.version import Version
 
 from core.errors import PndaError, UpstreamError, UsageError, WorldError
 from mirror import (
+    answers,
     catalogue,
     digests,
     gpg,
@@ -27,7 +28,6 @@ from mirror import (
     partial,
     python_index,
     python_solver,
-    transport,
     wheel_tags,
 )
 from mirror.locations import Location, redact
@@ -87,13 +87,13 @@ def changed(document: Any, values: Any) -> Any:
 @example("\xb2")
 @example("9" * 400)
 def test_retry_after_is_a_wait_or_nothing(value: str) -> None:
-    wait = transport._retry_after(value)
+    wait = answers._retry_after(value)
     assert wait is None or wait >= 0
 
 
 @given(st.integers(0, 10**12))
 def test_retry_after_in_seconds(seconds: int) -> None:
-    assert transport._retry_after(f" {seconds} ") == float(seconds)
+    assert answers._retry_after(f" {seconds} ") == float(seconds)
 
 
 @given(st.dictionaries(st.sampled_from(["ETag", "Last-Modified", "Date"]), HEADER))
@@ -125,7 +125,7 @@ def test_only_exactly_the_rest_is_put_behind_what_is_there(
 @given(LATIN)
 def test_a_redirects_target_is_an_address_or_an_upstream_error(header: str) -> None:
     with contextlib.suppress(UpstreamError):
-        transport._target("http://127.0.0.1/x", header)
+        answers.redirected("http://127.0.0.1/x", header)
 
 
 @given(st.text(max_size=80), LATIN.filter(lambda text: text.isalnum() and len(text) > 3))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mirror.transport import trust
+from mirror.ways import trust
 
 
 def test_the_machines_own_bundle_counts_unless_another_is_named(
