@@ -1,148 +1,255 @@
-"""A small HTTP server for the published release: GET and HEAD, single ranges, nothing else."""
+"""The mirror's own web server: one process, one thread, HTTP and TLS on asyncio (decision 4)."""
 
 from __future__ import annotations
 
-import os
-import re
-import shutil
+import asyncio
+import errno
+import resource
 import socket
-from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
-from urllib.parse import unquote, urlsplit
+from typing import Self
 
-from core.errors import UsageError, WorldError, disk_error
-from core.files import CHUNK
-from mirror.paths import path_fault
+from core import console
+from core.errors import UsageError
+from mirror.connection import Connection
+from mirror.privileges import give_up
+from mirror.published import Published
 
-_TYPES = {
-    ".html": "text/html; charset=utf-8", ".json": "application/json", ".txt": "text/plain; charset=utf-8",
-    ".lock": "application/json", ".pom": "text/xml", ".jar": "application/java-archive",
-    ".whl": "application/zip", ".gz": "application/gzip",
-}  # fmt: skip
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
-
-
-class Server(ThreadingHTTPServer):
-    """Serves what ``root/current`` points to at each request; ``root`` itself is never reachable."""
-
-    daemon_threads = True
-    request_queue_size = 128
-
-    def __init__(self, root: Path, host: str, port: int) -> None:
-        self.root = root
-        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        super().__init__((host, port), _Handler)
+_CONNECTIONS = 2048
+_WAIT = 20.0  # seconds for a whole head, from the connection or the last answer on
+_HANDSHAKE = 10.0  # seconds for TLS
+_EVICTABLE = 1.0  # seconds that a silent connection may keep its place when others wait for one
+_BACKLOG = 4096
+_NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
-def make_server(root: Path, host: str, port: int) -> Server:
+@dataclass(frozen=True)
+class Limits:
+    """How many connections are open at once, and how many seconds a stop waits for transfers."""
+
+    connections: int = _CONNECTIONS
+    grace: float = 30.0
+
+
+class Server:
+    """Serves what is published; :meth:`serve_forever` in one thread, :meth:`shutdown` from any."""
+
+    def __init__(
+        self,
+        published: Published,
+        listener: socket.socket,
+        tls: ssl.SSLContext | None = None,
+        log: Callable[[str], None] | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        self.published, self.tls, self.log = published, tls, log
+        self.limits = limits or Limits()
+        self.server_address: tuple[str, int] = listener.getsockname()[:2]
+        self.server_port = self.server_address[1]
+        self.connections: set[Connection] = set()
+        # Who waits for a head or a handshake, the longest first, since when, and how to end it.
+        self.waiting: dict[object, tuple[float, Callable[[], None]]] = {}
+        self._listener = listener
+        self._open = 0
+        self._freed: asyncio.Event | None = None
+        self._stop: asyncio.Event | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ended = threading.Event()
+        self._asked_to_stop = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server_close()
+
+    def serve_forever(self, *, on_start: Callable[[asyncio.AbstractEventLoop], None] | None = None) -> None:
+        """Serve until :meth:`shutdown`; then finish what is under way (bounded) and return.
+
+        ``on_start`` gets the event loop, to add what only its owner can (signal handlers).
+        """
+        try:
+            asyncio.run(self._main(on_start))
+        finally:
+            self._ended.set()
+
+    def stop(self) -> None:
+        """Ask :meth:`serve_forever` to end; returns at once, from its own thread only."""
+        self._asked_to_stop = True
+        if self._stop is not None:
+            self._stop.set()
+
+    def shutdown(self) -> None:
+        """Ask :meth:`serve_forever`, which another thread runs, to end, and wait until it has."""
+        self._asked_to_stop = True
+        if self._loop is not None:
+            with suppress(RuntimeError):  # it ended in this moment
+                self._loop.call_soon_threadsafe(self.stop)
+        self._ended.wait(self.limits.grace + 10)
+
+    def server_close(self) -> None:
+        """Close the listening socket and the published tree."""
+        if self._listener.fileno() >= 0:
+            self._listener.close()
+            self.published.close()
+
+    def done(self, connection: Connection) -> None:
+        """Take note that ``connection`` is closed."""
+        self.connections.discard(connection)
+        self.waiting.pop(connection, None)
+        self._free()
+
+    @property
+    def crowded(self) -> bool:
+        """Tell whether answered connections should make room for others."""
+        return self._open >= self.limits.connections or (self._stop is not None and self._stop.is_set())
+
+    async def _main(self, on_start: Callable[[asyncio.AbstractEventLoop], None] | None) -> None:
+        self._loop, self._stop, self._freed = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
+        self._loop.set_exception_handler(_report)
+        if on_start is not None:
+            on_start(self._loop)
+        if self._asked_to_stop:
+            self._stop.set()
+        self._listener.setblocking(False)
+        jobs = [self._loop.create_task(work) for work in (self._accept(), self._sweep())]
+        stop = self._loop.create_task(self._stop.wait())
+        try:
+            done, _ = await asyncio.wait([*jobs, stop], return_when=asyncio.FIRST_COMPLETED)
+            for job in done:
+                job.result()  # only `stop` ends by itself; what broke another is raised here
+            jobs[0].cancel()
+            self._listener.close()
+            for connection in [item for item in self.connections if not item.busy]:
+                connection.end()
+            limit = time.monotonic() + self.limits.grace
+            while self.connections and time.monotonic() < limit:
+                await asyncio.sleep(0.05)
+        finally:
+            for job in (*jobs, stop):
+                job.cancel()
+            for connection in list(self.connections):
+                connection.abort()
+
+    async def _accept(self) -> None:
+        loop = asyncio.get_running_loop()
+        welcomes: set[asyncio.Task[None]] = set()
+        while True:
+            await self._room()
+            try:
+                peer, _ = await loop.sock_accept(self._listener)
+            except OSError as error:
+                if error.errno in _NO_ROOM:
+                    await asyncio.sleep(0.1)  # what is open now must end first; the rest waits in the kernel
+                elif self._listener.fileno() < 0:
+                    return
+                continue
+            self._open += 1
+            task = loop.create_task(self._welcome(peer))
+            self.waiting[task] = time.monotonic(), task.cancel  # type: ignore[assignment]
+            welcomes.add(task)
+            task.add_done_callback(welcomes.discard)
+
+    async def _welcome(self, peer: socket.socket) -> None:
+        task = asyncio.current_task()
+        limit = _HANDSHAKE if self.tls else None
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: Connection(self), peer, ssl=self.tls, ssl_handshake_timeout=limit
+            )
+        except (OSError, asyncio.CancelledError):
+            peer.close()  # no TLS, a certificate that the client does not like, or gone again
+            self._free()
+        finally:
+            self.waiting.pop(task, None)
+
+    async def _room(self) -> None:
+        """Wait for a free place; where all are taken, those who only wait lose theirs, oldest first."""
+        assert self._freed is not None
+        while self._open >= self.limits.connections:
+            self._evict(time.monotonic() - _EVICTABLE, 1)
+            self._freed.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._freed.wait(), 0.2)
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(0.5)
+            self._evict(time.monotonic() - _WAIT, len(self.waiting))
+
+    def _evict(self, before: float, most: int) -> None:
+        for key, (since, end) in list(self.waiting.items())[:most]:
+            if since > before:
+                return
+            del self.waiting[key]
+            end()
+
+    def _free(self) -> None:
+        self._open -= 1
+        if self._freed is not None:
+            self._freed.set()
+
+
+def make_server(
+    root: Path,
+    host: str,
+    port: int,
+    *,
+    tls: ssl.SSLContext | None = None,
+    user: str = "",
+    log: Callable[[str], None] | None = None,
+    limits: Limits | None = None,
+) -> Server:
     """Return a server for the mirror at ``root``, bound and not yet running.
 
-    Raises WorldError when nothing is published, UsageError when the address cannot be bound.
+    With ``user`` this process becomes that user for good. Raises WorldError when nothing is
+    published or it cannot be read, UsageError when the address cannot be bound.
     """
-    if not (root / "current" / "release.json").is_file():
-        raise WorldError(f"{root}: nothing is published there", "run ./inv mirror.build")
+    published = Published(root)
     try:
-        return Server(root, host, port)
-    except OSError as error:
+        listener = _listen(host, port)
+        try:
+            published.check_readable(give_up(user))
+        except BaseException:
+            listener.close()
+            raise
+    except BaseException:
+        published.close()
+        raise
+    most = limits or Limits()
+    return Server(published, listener, tls, log, Limits(min(most.connections, _files() // 3), most.grace))
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        both = host == "::" and socket.has_dualstack_ipv6()
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG, dualstack_ipv6=both)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", "") or error
         raise UsageError(
-            f"cannot listen on {host}:{port}: {error.strerror or error}", "choose another --port or --host"
-        ) from (disk_error(error, root) or error)
+            f"cannot listen on {host}:{port}: {reason}", "choose another --port or --host"
+        ) from error
 
 
-class _Handler(BaseHTTPRequestHandler):
-    server: Server
-    protocol_version = "HTTP/1.1"
-    server_version = "pnda-mirror"
-    sys_version = ""
-    timeout = 60
-
-    def do_GET(self) -> None:
-        self._answer(body=True)
-
-    def do_HEAD(self) -> None:
-        self._answer(body=False)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - inherited name
-        """Say nothing: requests are not our user's business on a terminal."""
-
-    def _answer(self, body: bool) -> None:
-        found = self._find()
-        if found is None:
-            self._refuse(HTTPStatus.NOT_FOUND)
-            return
-        with found.open("rb") as stream:
-            status = os.fstat(stream.fileno())
-            etag = f'"{int(status.st_mtime):x}-{status.st_size:x}"'
-            if self.headers.get("If-None-Match") == etag:
-                self._head(HTTPStatus.NOT_MODIFIED, {"ETag": etag})
-                return
-            asked = self.headers.get("Range", "")
-            if self.headers.get("If-Range", etag) != etag:
-                asked = ""
-            span = _span(asked, status.st_size)
-            if span is None:
-                self._refuse(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, f"bytes */{status.st_size}")
-                return
-            first, count, partial = span
-            headers = {
-                "Content-Length": str(count),
-                "Content-Type": _TYPES.get(found.suffix, "application/octet-stream"),
-                "ETag": etag,
-                "Last-Modified": self.date_time_string(int(status.st_mtime)),
-                "Accept-Ranges": "bytes",
-            }
-            if partial:
-                headers["Content-Range"] = f"bytes {first}-{first + count - 1}/{status.st_size}"
-            self._head(HTTPStatus.PARTIAL_CONTENT if partial else HTTPStatus.OK, headers)
-            if body:
-                stream.seek(first)
-                self._send(stream, count)
-
-    def _find(self) -> Path | None:
-        """Return the regular file in the present release that the request names, or None."""
-        path = unquote(urlsplit(self.path).path).removeprefix("/")
-        if path == "" or path.endswith("/"):
-            path += "index.html"
-        if path_fault(path):
-            return None
-        release = (self.server.root / "current").resolve()
-        found = release / path
-        regular = found.is_file() and found.resolve().is_relative_to(release)
-        return found if regular else None
-
-    def _send(self, stream: BinaryIO, count: int) -> None:
-        if count == os.fstat(stream.fileno()).st_size:
-            shutil.copyfileobj(stream, self.wfile, CHUNK)
-            return
-        while count and (chunk := stream.read(min(CHUNK, count))):
-            self.wfile.write(chunk)
-            count -= len(chunk)
-
-    def _head(self, status: HTTPStatus, headers: dict[str, str]) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.end_headers()
-
-    def _refuse(self, status: HTTPStatus, span: str = "") -> None:
-        headers = {"Content-Length": "0"} | ({"Content-Range": span} if span else {})
-        self._head(status, headers)
+def _files() -> int:
+    """Return how many files this process may open, after asking for what it is allowed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 3 * _CONNECTIONS + 100
+    if soft < wanted and (hard > soft or hard == resource.RLIM_INFINITY):
+        soft = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return soft
 
 
-def _span(asked: str, size: int) -> tuple[int, int, bool] | None:
-    """Return (first byte, count, is it a part) for a Range header; None when it cannot be satisfied.
-
-    Several ranges, other units and nonsense are answered with the whole file (RFC 9110, 14.2).
-    """
-    match = _RANGE.fullmatch(asked.strip())
-    if not match or not (match[1] or match[2]):
-        return 0, size, False
-    if match[1]:
-        first, last = int(match[1]), min(int(match[2] or size), size - 1)
-        if match[2] and int(match[2]) < first:
-            return 0, size, False
-    else:
-        first, last = max(0, size - int(match[2])), size - 1
-    return (first, last - first + 1, True) if first < size and last >= first else None
+def _report(_: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+    """Tell about a fault of ours; what clients and their connections do is no news."""
+    error = context.get("exception")
+    if not isinstance(error, OSError):
+        console.warn(f"web server: {context.get('message')}: {type(error).__name__}: {error}")

@@ -15,6 +15,7 @@ from core.errors import UsageError, WorldError
 from mirror.evidence_tasks import evidence, keys, outdated, why
 from mirror.licence_tasks import licences
 from mirror.release_tasks import HELP_SIGNING
+from mirror.serve_tasks import certificate, serve
 
 if TYPE_CHECKING:
     from mirror.build import BuildRequest
@@ -252,15 +253,6 @@ def list_files(_: Context, lock: str = _LOCK, only: str = "") -> None:
     console.result(rows, "\n".join(lines))
 
 
-@task(help={"root": _HELP["root"], "host": "Address to listen on.", "port": "Port (0: any free one)."})
-def serve(_: Context, root: str = "", host: str = "127.0.0.1", port: int = 8000) -> None:
-    """Serve the published release over HTTP until interrupted (loopback unless told otherwise)."""
-    from mirror.serve import make_server
-
-    with make_server(_root(root), host, port) as server:
-        name = f"[{host}]" if ":" in host else host
-        console.say(f"serving http://{name}:{server.server_address[1]}/ (Ctrl-C ends it)")
-        server.serve_forever()
-
-
-ns = Collection("mirror", write, build, audit, list_files, serve, keys, evidence, why, outdated, licences)
+ns = Collection("mirror", write, build, audit, list_files, keys, evidence, why, outdated, licences)
+for wire in (serve, certificate):
+    ns.add_task(wire)

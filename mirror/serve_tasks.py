@@ -1,0 +1,121 @@
+"""The tasks that bring a mirror to its clients: certificate, web server, client configuration."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from invoke.context import Context
+from invoke.tasks import task
+
+from core import console
+from core.errors import UsageError, disk_error
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+_ROOT = "The mirror's root folder; default: $PNDA_MIRROR_ROOT or build/mirror."
+
+
+@task(
+    help={
+        "host": "Names or IP addresses by which clients reach the mirror, separated by commas.",
+        "into": "Folder for ca.pem, ca.key, server.pem and server.key.",
+        "days": "How many days the server's certificate is valid.",
+        "ca": "An authority that you have (PEM), instead of one made in that folder.",
+        "ca-key": "The key of --ca (PEM, not encrypted).",
+    }
+)
+def certificate(
+    _: Context, host: str = "", into: str = "", days: int = 397, ca: str = "", ca_key: str = ""
+) -> None:
+    """Issue or renew the mirror's TLS certificate, by a site authority that is made once."""
+    from mirror.certificates import CertificateRequest, issue
+
+    if not into:
+        raise UsageError("no folder is named", "give --into DIR, a folder that only you can write")
+    hosts = tuple(word.strip() for word in host.split(",") if word.strip())
+    authority, key = Path(ca) if ca else None, Path(ca_key) if ca_key else None
+    issued = issue(CertificateRequest(hosts, Path(into), days, authority, key))
+    document = {
+        "certificate": str(issued.certificate), "key": str(issued.key), "ca": str(issued.ca),
+        "hosts": list(issued.hosts), "ends": issued.ends, "new_ca": issued.new_ca,
+    }  # fmt: skip
+    made = " (made now: keep ca.key safe, give ca.pem to the clients)" if issued.new_ca else ""
+    console.result(
+        document,
+        f"{issued.certificate}: {', '.join(hosts)}, until {issued.ends}\nauthority {issued.ca}{made}",
+    )
+
+
+@task(
+    help={
+        "root": _ROOT,
+        "host": "Address to listen on.",
+        "port": "Port (0: any free one).",
+        "tls-cert": "Serve https with this certificate (PEM, with its chain).",
+        "tls-key": "The certificate's key (PEM).",
+        "user": "Who to become when started as root; default: nobody.",
+        "log": "Append one line a request to this file (common log format).",
+    }
+)
+def serve(
+    _: Context,
+    root: str = "",
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    tls_cert: str = "",
+    tls_key: str = "",
+    user: str = "",
+    log: str = "",
+) -> None:
+    """Serve the published release over HTTP or HTTPS until interrupted (loopback unless told otherwise)."""
+    from mirror.serve import make_server
+
+    if bool(tls_cert) != bool(tls_key):
+        raise UsageError("--tls-cert and --tls-key belong together", "give both, or none to serve plain HTTP")
+    tls = None
+    if tls_cert:
+        from mirror.tls import server_context
+
+        tls = server_context(Path(tls_cert), Path(tls_key))
+    folder = Path(root or os.environ.get("PNDA_MIRROR_ROOT", "") or "build/mirror")
+    user = user or ("nobody" if os.geteuid() == 0 else "")
+    with make_server(folder, host, port, tls=tls, user=user, log=_log(log)) as server:
+        name = f"[{host}]" if ":" in host else host
+        scheme = "https" if tls else "http"
+        console.say(f"serving {scheme}://{name}:{server.server_port}/ (Ctrl-C ends it)")
+
+        def on_start(loop: asyncio.AbstractEventLoop) -> None:
+            loop.add_signal_handler(signal.SIGTERM, server.stop)
+
+        server.serve_forever(on_start=on_start)
+
+
+def _log(path: str) -> Callable[[str], None] | None:
+    """Return what appends a line to the log; the file is opened now, while this process still may."""
+    if not path:
+        return None
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    except OSError as error:
+        fault = disk_error(error, path)
+        raise fault or UsageError(
+            f"--log {path}: {error.strerror}", "name a file in a folder that exists"
+        ) from error
+    complained = -3600.0
+
+    def write(line: str) -> None:
+        nonlocal complained
+        try:
+            os.write(handle, f"{line}\n".encode())
+        except OSError as error:  # clients are served without a log, and the operator is told
+            if time.monotonic() - complained > 3600:
+                complained = time.monotonic()
+                console.warn(f"{path}: the log cannot be written ({error.strerror})")
+
+    return write
