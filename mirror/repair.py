@@ -11,8 +11,10 @@ from core.errors import UsageError, WorldError
 from mirror import lockfile
 from mirror.acquire import acquire
 from mirror.audit import Findings, examine
+from mirror.bundle_source import take_from
+from mirror.cache import Cache
 from mirror.contents import LOCK, Content, contents, root_digest
-from mirror.lockfile import Lock
+from mirror.lockfile import Lock, LockedFile
 from mirror.ownership import builder_lock
 from mirror.release import Record, Releases, whole
 from mirror.sealing import refuse_to_unsign
@@ -26,13 +28,14 @@ if TYPE_CHECKING:
 class RepairReport:
     """What was wrong and what was done.
 
-    ``set_aside``: where the damaged blobs lie now (nothing is ever deleted). ``fetched_bytes`` and
-    ``requests``: what the cache of verified files did not have. ``release`` is the published one,
-    a new one if ``published``.
+    ``set_aside``: where the damaged blobs lie now (nothing is ever deleted). ``bundle_bytes``,
+    ``fetched_bytes`` and ``requests``: what the cache of verified files did not have. ``release`` is
+    the published one, a new one if ``published``.
     """
 
     findings: Findings
     set_aside: tuple[Path, ...]
+    bundle_bytes: int
     fetched_bytes: int
     requests: int
     release: Path
@@ -40,11 +43,18 @@ class RepairReport:
     published: bool
 
 
-def repair(root: Path, lock: Path, signers: Sequence[Signer] = (), unsigned: bool = False) -> RepairReport:
+def repair(
+    root: Path,
+    lock: Path,
+    signers: Sequence[Signer] = (),
+    unsigned: bool = False,
+    bundles: Sequence[Path] = (),
+) -> RepairReport:
     """Make the published release under ``root`` and its store whole again, from the release's own lock.
 
     A release is never modified: the same content is published anew, under the same root digest.
-    ``lock`` is used if the release's copy of its lock is damaged and this is the same one. A signed
+    ``lock`` is used if the release's copy of its lock is damaged and this is the same one. What the
+    cache of verified files does not have is looked for in ``bundles``, then asked of upstream. A signed
     release wants ``signers`` to publish it anew, or ``unsigned``. Raises
     BusyError when a builder is at work, and WorldError, UpstreamError or DiskError when bytes cannot
     be had; what is damaged then stays aside, and what was published stays published.
@@ -67,7 +77,9 @@ def repair(root: Path, lock: Path, signers: Sequence[Signer] = (), unsigned: boo
         bad = [*store.damaged(sorted(suspects)), *findings.store]
         set_aside = tuple(store.set_aside(sha256) for sha256 in bad)
         files = inside.files_of(record.entries)
-        missing = [item for item in files if not seems_whole(store.path(item.sha256), item.sha256, item.size)]
+        missing = [item for item in files if not _in_store(store, item)]
+        bundle_bytes = _from_bundles(missing, bundles, store)
+        missing = [item for item in missing if not _in_store(store, item)]
         fetched_bytes, requests = acquire(inside, missing, store) if missing else (0, 0)
         for item in expected.values():
             if item.data is not None:
@@ -80,8 +92,25 @@ def repair(root: Path, lock: Path, signers: Sequence[Signer] = (), unsigned: boo
                 store, expected, record.root_digest, inside, record.entries, signers
             )
     return RepairReport(
-        findings, set_aside, fetched_bytes, requests, folder, record.serial, published=publishes
+        findings, set_aside, bundle_bytes, fetched_bytes, requests, folder, record.serial, published=publishes
     )
+
+
+def _in_store(store: Store, item: LockedFile) -> bool:
+    return seems_whole(store.path(item.sha256), item.sha256, item.size)
+
+
+def _from_bundles(missing: Sequence[LockedFile], bundles: Sequence[Path], store: Store) -> int:
+    """Bring in what the cache lacks and a bundle has; return how many bytes that was."""
+    taken, cache = 0, Cache(read_only=True)
+    for path in bundles:
+        wanted = {
+            item.sha256: item.size
+            for item in missing
+            if not cache.has(item.sha256, item.size) and not _in_store(store, item)
+        }
+        taken += take_from(path, wanted, store)
+    return taken
 
 
 def _expected(folder: Path, record: Record, given: Path) -> tuple[Lock, Mapping[str, Content]]:

@@ -15,6 +15,7 @@ from mirror.release_tasks import HELP_SIGNING
 @task(
     help={
         "lock": "The lock, in case the release's own copy of it is damaged.",
+        "bundle": "A bundle (or several: a,b) that may have what the cache lacks; then upstream is asked.",
         "root": "The mirror's root folder; default: $PNDA_MIRROR_ROOT or build/mirror.",
         **HELP_SIGNING,
     }
@@ -23,6 +24,7 @@ def repair(
     _: Context,
     lock: str = "mirror/catalogue.lock",
     root: str = "",
+    bundle: str = "",
     sign_key: str = "",
     sign_passphrase_file: str = "",
     unsigned: bool = False,
@@ -32,17 +34,21 @@ def repair(
     from mirror.signing import load_signers
 
     chosen = Path(root or os.environ.get("PNDA_MIRROR_ROOT", "") or "build/mirror")
-    report = run_repair(chosen, Path(lock), load_signers(sign_key, sign_passphrase_file), unsigned)
+    bundles = [Path(word) for word in bundle.split(",") if word]
+    signers = load_signers(sign_key, sign_passphrase_file)
+    report = run_repair(chosen, Path(lock), signers, unsigned, bundles)
     kinds = ("missing", "changed", "extra", "store")
     names = {kind: list(getattr(report.findings, kind)) for kind in kinds}
     document = {
         **names, "set_aside": [str(path) for path in report.set_aside], "release": str(report.release),
         "serial": report.serial, "published": report.published, "requests": report.requests,
-        "fetched_bytes": report.fetched_bytes,
+        "fetched_bytes": report.fetched_bytes, "bundle_bytes": report.bundle_bytes,
     }  # fmt: skip
     words = {**{kind: kind for kind in kinds}, "store": "damaged in the store"}
     lines = [f"  {words[kind]}: {name}" for kind in kinds for name in names[kind]]
     lines += [f"  kept as {path}" for path in report.set_aside]
+    if bundle:
+        lines.append(f"{report.bundle_bytes / 1e6:.1f} MB came out of the bundle")
     lines.append(f"fetched {report.fetched_bytes / 1e6:.1f} MB in {report.requests} requests")
     state = "published" if report.published else "was whole"
     lines.append(f"release {report.serial} {state}: {report.release}")

@@ -12,6 +12,7 @@ from invoke.tasks import task
 
 from core import console
 from core.errors import UsageError, WorldError
+from mirror.bundle_tasks import export_bundle, have, import_bundle
 from mirror.evidence_tasks import evidence, keys, outdated, why
 from mirror.licence_tasks import licences
 from mirror.release_tasks import HELP_SIGNING
@@ -254,5 +255,5 @@ def list_files(_: Context, lock: str = _LOCK, only: str = "") -> None:
 
 
 ns = Collection("mirror", write, build, audit, list_files, keys, evidence, why, outdated, licences)
-for wire in (serve, certificate):
-    ns.add_task(wire)
+for one in (serve, certificate, export_bundle, import_bundle, have):
+    ns.add_task(one)
