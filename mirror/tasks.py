@@ -15,7 +15,7 @@ from core.errors import UsageError, WorldError
 from mirror.bundle_tasks import export_bundle, have, import_bundle
 from mirror.evidence_tasks import evidence, keys, outdated, why
 from mirror.licence_tasks import licences
-from mirror.release_tasks import HELP_SIGNING
+from mirror.release_tasks import HELP_SIGNING, gc, list_releases, rollback
 from mirror.serve_tasks import certificate, serve
 
 if TYPE_CHECKING:
@@ -255,5 +255,5 @@ def list_files(_: Context, lock: str = _LOCK, only: str = "") -> None:
 
 
 ns = Collection("mirror", write, build, audit, list_files, keys, evidence, why, outdated, licences)
-for one in (serve, certificate, export_bundle, import_bundle, have):
+for one in (serve, certificate, export_bundle, import_bundle, have, list_releases, rollback, gc):
     ns.add_task(one)

@@ -31,6 +31,16 @@ def blobs(store: Store) -> dict[tuple[int, int], str]:
     return found
 
 
+def as_linked(folder: Path, store: Store) -> dict[str, Content]:
+    """Return the content of ``folder`` as its links into the store tell it: "" for what is no link."""
+    known = blobs(store)
+    return {
+        path: Content(known.get((status.st_dev, status.st_ino), ""), status.st_size)
+        for path, status in files(folder)
+        if unsigned(path)
+    }
+
+
 def content(folder: Path, record: Record, store: Store) -> dict[str, Content]:
     """Return the content of the release in ``folder``, having checked links, dates, sizes and digest.
 
@@ -38,15 +48,12 @@ def content(folder: Path, record: Record, store: Store) -> dict[str, Content]:
     digests must come to the root digest in ``record``, whichever version of this program made it.
     Raises WorldError naming what is not so.
     """
-    known = blobs(store)
-    found, bad = {}, []
-    for path, status in files(folder):
-        if not unsigned(path):
-            continue
-        sha256 = known.get((status.st_dev, status.st_ino), "")
-        if not sha256 or not seems_whole(folder / path, sha256, status.st_size):
-            bad.append(path)
-        found[path] = Content(sha256, status.st_size)
+    found = as_linked(folder, store)
+    bad = [
+        path
+        for path, item in found.items()
+        if not item.sha256 or not seems_whole(folder / path, item.sha256, item.size)
+    ]
     total = sum(item.size for item in found.values())
     if bad:
         more = f" and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""

@@ -76,14 +76,14 @@ class World:
     def words(self, task: Any, *words: Any) -> Any:
         files = ["--catalogue", self.catalogue] if task in ("build", "lock") else []
         root = ["--root", self.root] if task != "lock" else []
+        lock = ["--lock", self.lock] if task not in ("releases", "rollback", "gc", "publish") else []
         return [
             sys.executable,
             "-m",
             "core.program",
             f"mirror.{task}",
             *files,
-            "--lock",
-            self.lock,
+            *lock,
             *root,
             *words,
         ]
