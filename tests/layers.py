@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree.ElementTree import ParseError
@@ -20,6 +20,7 @@ from core import bootstrap, console, debian
 from core.errors import UsageError, WorldError
 from core.marked_yaml import nearest
 from core.process import run
+from tests import fullness
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("bench", "core", "mirror", "provision", "lab", "tests")
@@ -33,14 +34,15 @@ class Layer:
     packages: tuple[str, ...]
     salt: bool
     minutes: float  # the time limit of the whole layer
+    full_minutes: float = 0.0  # with --full, where that takes longer
     paths: tuple[str, ...] = ()  # pytest paths; none for the lint layer
 
 
 LAYERS = (
     Layer("lint", ("shellcheck",), salt=True, minutes=10),
-    Layer("unit", (), salt=False, minutes=10, paths=("tests/unit",)),
+    Layer("unit", (), salt=False, minutes=10, full_minutes=60, paths=("tests/unit",)),
     Layer("render", (), salt=True, minutes=10, paths=("tests/render",)),
-    Layer("faults", (), salt=False, minutes=15, paths=("tests/faults",)),
+    Layer("faults", (), salt=False, minutes=15, full_minutes=90, paths=("tests/faults",)),
     Layer("lab", (), salt=True, minutes=45, paths=("tests/lab",)),
 )
 
@@ -60,8 +62,11 @@ class Tally:
         self.lines.append(f"{layer:8} {passed:5} passed {failed:3} failed {seconds:8.1f} s")
 
 
-def run_layers(only: Sequence[str] = ()) -> None:
+def run_layers(only: Sequence[str] = (), full: bool = False) -> None:
     """Run the layers named in ``only`` (all when empty), in the order of LAYERS.
+
+    With ``full`` a build is killed at every single change that it makes to the disk, and properties
+    are tried with thirty times the examples.
 
     All of them run even when one fails; raises WorldError at the end if any did, UsageError for
     a name that is no layer.
@@ -80,7 +85,7 @@ def run_layers(only: Sequence[str] = ()) -> None:
             bootstrap.ensure("salt")
         console.say(f"== {layer.name}")
         started = time.monotonic()
-        passed, failed = _pytest(layer) if layer.paths else _lint(layer)
+        passed, failed = _pytest(layer, full) if layer.paths else _lint(layer)
         tally.add(layer.name, passed, failed, time.monotonic() - started)
     print("\n".join(["", *tally.lines]))
     print(f"{tally.passed} passed, {tally.failed} failed", flush=True)
@@ -88,12 +93,13 @@ def run_layers(only: Sequence[str] = ()) -> None:
         raise WorldError(f"{tally.failed} test(s) or check(s) failed", "the first failure above says where")
 
 
-def _pytest(layer: Layer) -> tuple[int, int]:
+def _pytest(layer: Layer, full: bool) -> tuple[int, int]:
     report = ROOT / "build" / "tests" / f"{layer.name}.xml"
     report.parent.mkdir(parents=True, exist_ok=True)
     report.unlink(missing_ok=True)
     words = [sys.executable, "-m", "pytest", *layer.paths, f"--junitxml={report}"]
-    code = _stream(words, layer.minutes * 60)
+    minutes = max(layer.minutes, layer.full_minutes) if full else layer.minutes
+    code = _stream(words, minutes * 60, {fullness.VARIABLE: "1" if full else "0"})
     passed, failed = _counts(report)
     if code != 0 and failed == 0:
         failed = 1  # no test at all, a crash, or the time limit
@@ -171,9 +177,9 @@ def _scripts(files: Sequence[str], *interpreters: bytes) -> list[str]:
     return scripts
 
 
-def _stream(words: Sequence[str], seconds: float) -> int:
+def _stream(words: Sequence[str], seconds: float, extra: Mapping[str, str] | None = None) -> int:
     """Run ``words`` with our own output streams; kill it with its children at the time limit."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "ANSIBLE_ROLES_PATH": str(ROOT / "roles")}
+    environment = {**os.environ, **(extra or {}), "PYTHONPATH": str(ROOT), "ANSIBLE_ROLES_PATH": str(ROOT / "roles")}
     process = subprocess.Popen(
         words, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, start_new_session=True
     )
