@@ -179,7 +179,8 @@ def _scripts(files: Sequence[str], *interpreters: bytes) -> list[str]:
 
 def _stream(words: Sequence[str], seconds: float, extra: Mapping[str, str] | None = None) -> int:
     """Run ``words`` with our own output streams; kill it with its children at the time limit."""
-    environment = {**os.environ, **(extra or {}), "PYTHONPATH": str(ROOT), "ANSIBLE_ROLES_PATH": str(ROOT / "roles")}
+    ours = {"PYTHONPATH": str(ROOT), "ANSIBLE_ROLES_PATH": str(ROOT / "roles")}
+    environment = {**os.environ, **(extra or {}), **ours}
     process = subprocess.Popen(
         words, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, start_new_session=True
     )

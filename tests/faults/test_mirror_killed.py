@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -14,7 +15,9 @@ import pytest
 from mirror.audit import audit
 from mirror.build import BuildReport, BuildRequest, build
 from tests.faults.mirror_world import ROOT, World
+from tests.faults.spoilers import SPOILERS
 from tests.faults.upstream import Ranged, tgz
+from tests.fullness import FULL
 
 OLD = {f"file{number}.tgz": tgz(os.urandom(3000) * 20) for number in range(3)}
 LARGE = os.urandom(3 << 20)  # more than a chunk: its transfer leaves notes on the way
@@ -49,32 +52,44 @@ def reset(world: World) -> None:
         subprocess.run(["cp", "-a", saved(world) / name, world.folder / name], check=True, timeout=60)
 
 
-def killed(world: World, point: int) -> int:
-    """Run a build that is killed at its ``point``-th change (0: never); return how many it made."""
-    words = [sys.executable, "-B", "-m", "tests.faults.killer", *map(str, world.words("build")[3:])]
-    environment = {**world.environment, "KILL_AT": str(point), "KILL_UNDER": str(world.folder)}
-    done = subprocess.run(
-        words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
-    )
+def killed(world: World, point: int, *, power: bool = False, spoiler: str = "") -> int:
+    """Run a build that ends at its ``point``-th change (0: never, -1: at the end); return how many it made.
+
+    With ``power`` what was not durable is lost with it; ``spoiler`` names a fault of the build.
+    """
+    done = observed(world, "killer", KILL_AT=str(point), KILL_POWER=str(int(power)), KILL_SPOILER=spoiler)
     assert done.returncode == (-signal.SIGKILL if point else 0), done.stderr
     return 0 if point else int(done.stdout.splitlines()[-1])
 
 
-def test_killed_at_any_change_readers_see_a_whole_release_and_the_next_build_completes(built: World) -> None:
-    """At every write, fsync, rename, link...: a spread, or all with ``PNDA_KILL_POINTS=all``."""
+def observed(world: World, by: str, **told: str) -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, "-B", "-m", f"tests.faults.{by}", *map(str, world.words("build")[3:])]
+    environment = {**world.environment, "KILL_UNDER": str(world.folder), **told}
+    return subprocess.run(
+        words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.mark.parametrize("power", [False, True], ids=["killed", "power cut"])
+def test_ended_at_any_change_readers_see_a_whole_release_and_the_next_build_completes(
+    built: World, power: bool
+) -> None:
+    """At every write, fsync, rename, link...: a spread, or all of them in a full run."""
     changes = killed(built, 0)
     assert changes > 100
     built.assert_whole()
-    if os.environ.get("PNDA_KILL_POINTS") == "all":
+    if FULL:
         points = list(range(1, changes + 1))
     else:
         # Publishing is at the end, and the point there differs from run to run: other ones each time.
-        points = sorted({*range(1 + os.getpid() % 12, changes, changes // 12), *range(changes - 6, changes)})
+        step = changes // 8
+        points = sorted({*range(1 + os.getpid() % step, changes, step), *range(changes - 6, changes)})
+    points.append(-1)
     died = 0
     for point in points:
         reset(built)
         try:
-            killed(built, point)
+            killed(built, point, power=power)
             died += 1
         except AssertionError:
             # Threads make a few changes more or fewer from run to run; only the last points may be beyond.
@@ -83,8 +98,41 @@ def test_killed_at_any_change_readers_see_a_whole_release_and_the_next_build_com
     assert died > len(points) // 2
 
 
+def watched(world: World, spoiler: str = "") -> Any:
+    """Run a build that is looked at before each change; return what was seen."""
+    done = observed(world, "watcher", WATCH_ROOT=str(world.root), KILL_SPOILER=spoiler)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_at_every_change_a_reader_and_a_machine_without_power_have_a_whole_release(built: World) -> None:
+    seen = watched(built)
+    assert seen["looked"] > 100
+    assert seen["faults"] == []
+    built.assert_whole()
+
+
+@pytest.mark.parametrize("spoiler", SPOILERS)
+def test_a_broken_build_is_found_by_looking_and_by_killing_it(built: World, spoiler: str) -> None:
+    """What the two tests above rest on: they are red for a build that is broken on purpose."""
+    seen = watched(built, spoiler)
+    assert seen["faults"]
+    reset(built)
+    changes = killed(built, 0, spoiler=spoiler)
+    found = False
+    for point in (-1, *range(changes, changes - 60, -1)):
+        reset(built)
+        try:
+            killed(built, point, power=True, spoiler=spoiler)
+            check_after_the_kill(built, point)
+        except (AssertionError, OSError):
+            found = True
+            break
+    assert found
+
+
 def check_after_the_kill(world: World, point: int) -> None:
     published = world.current()
+    assert published is not None, point
     assert (published / "release.json").is_file(), point
     world.bodies = NEW if (published / "mirror_misc" / "new.tgz").exists() else OLD
     world.assert_whole()
@@ -122,10 +170,12 @@ def test_the_killer_counts_every_kind_of_change(tmp_path: Path) -> None:
     script = """
 import os, sys
 from pathlib import Path
-from tests.faults import killer
-counter = killer.arm()
+from tests.faults import killer, seam
+counter = killer.Counter()
+seam.arm(counter)
 folder = Path(os.environ["KILL_UNDER"])
 seen = []
+handle = os.open(folder / "f", os.O_CREAT | os.O_WRONLY)
 def changes(work):
     before = counter.count
     work()
@@ -143,6 +193,8 @@ changes(lambda: (folder / "b").chmod(0o600))
 changes(lambda: os.utime(folder / "b", (0, 0)))
 changes(lambda: (folder / "c").unlink())
 changes(lambda: (folder / "e").rmdir())
+changes(lambda: os.write(handle, b"x"))
+changes(lambda: os.pwrite(handle, b"x", 0))
 changes(lambda: (folder / "b").read_bytes())
 changes(lambda: Path("/etc/hostname").exists())
 print(seen)
@@ -152,4 +204,4 @@ print(seen)
         [sys.executable, "-B", "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True,
         timeout=60, check=False,
     )  # fmt: skip
-    assert done.stdout.strip() == str([1] * 11 + [0, 0]), done.stderr
+    assert done.stdout.strip() == str([1] * 13 + [0, 0]), done.stderr
