@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from core.files import CHUNK
 # How long each digest is in hex; the length alone names the algorithm of a bare digest.
 HEX_LENGTH = {"md5": 32, "sha1": 40, "sha256": 64, "sha512": 128}
 _MAX_CHECKSUM_FILE = 1 << 16
+_WORTH_IT = 1 << 16  # bytes: below it, handing them to another thread costs more than hashing them
 
 _BSD = re.compile(r"(MD5|SHA-?1|SHA-?256|SHA-?512) ?\((?P<name>.+)\) ?= ?(?P<hex>[0-9a-fA-F]+)")
 _PLAIN = re.compile(r"(?P<hex>[0-9a-fA-F]+)(?:[ \t]+\*?(?P<name>\S.*))?")
@@ -38,23 +40,42 @@ class Digests:
 
 
 class Hasher:
-    """Feeds several digests at once; ``extra`` adds weaker ones that an upstream publishes."""
+    """Feeds several digests at once; ``extra`` adds weaker ones that an upstream publishes.
 
-    def __init__(self, extra: Iterable[str] = ()) -> None:
+    ``aside`` computes the slowest of them meanwhile, where another core is free: for a single large file.
+    """
+
+    def __init__(self, extra: Iterable[str] = (), aside: Executor | None = None) -> None:
         # md5 and sha1 are only ever compared with what is published, beside the strong ones.
         self._hashes = {
             name: hashlib.new(name, usedforsecurity=False) for name in {"sha256", "sha512", *extra}
         }
         self.size = 0
+        self._aside = aside
+        self._pending: Future[None] | None = None
 
     def update(self, chunk: bytes) -> None:
         """Count and hash ``chunk``."""
         self.size += len(chunk)
+        slowest = self._hashes["sha512"]
+        if self._aside is not None and len(chunk) >= _WORTH_IT:
+            self._catch_up()
+            self._pending = self._aside.submit(slowest.update, chunk)
+        else:
+            self._catch_up()
+            slowest.update(chunk)
         for digest in self._hashes.values():
-            digest.update(chunk)
+            if digest is not slowest:
+                digest.update(chunk)
+
+    def _catch_up(self) -> None:
+        if self._pending is not None:
+            self._pending.result()
+            self._pending = None
 
     def result(self) -> Digests:
         """Return what was seen so far."""
+        self._catch_up()
         return Digests(self.size, {name: value.hexdigest() for name, value in self._hashes.items()})
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -64,6 +66,7 @@ class Fetcher:
     ) -> None:
         self._folder, self.policy, self.progress = folder, policy or policy_of_run(), progress
         self._transport, self._lock = Transport(self.policy, manners), threading.Lock()
+        self._aside = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="digest")
         self.fetched_bytes = 0
 
     @property
@@ -181,7 +184,12 @@ class Fetcher:
         short = wanted.size is not None and wanted.size <= CHUNK
         bytes_wanted = "".join(sorted(wanted.digests.values())) or wanted.name
         where = "" if short else str(location)
-        with writing(self._folder), partial(self._folder, where, bytes_wanted, wanted.digests) as part:
+        with (
+            writing(self._folder),
+            partial(
+                self._folder, where, bytes_wanted, wanted.digests, None if short else self._aside
+            ) as part,
+        ):
             if part.offset:
                 try:
                     return self._transfer(wanted, location, part, reached)

@@ -10,7 +10,9 @@ import os
 import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Executor
 from datetime import timedelta
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -49,12 +51,20 @@ class Partial:
     these bytes again and goes on only if they still have that digest.
     """
 
-    def __init__(self, path: Path, stream: BinaryIO, identity: str, extra: Iterable[str]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        stream: BinaryIO,
+        identity: str,
+        extra: Iterable[str],
+        aside: Executor | None = None,
+    ) -> None:
         self.path, self._stream, self._identity = path, stream, identity
-        self._extra = tuple(extra)
+        self._extra, self._aside = tuple(extra), aside
         self._note = path.with_suffix(".json")
         self._validator, self._length, self._noted = "", 0, 0
-        self._hasher = Hasher(self._extra)
+        self._hasher = Hasher(self._extra, self._aside)
+        self._notes: FileIO | None = None
         if identity:
             self._recall()
 
@@ -101,12 +111,13 @@ class Partial:
     def discard(self) -> None:
         """Forget what is there."""
         if self._identity:
+            self.close()
             self._note.unlink(missing_ok=True)
         if self._identity or self.offset:
             self._stream.seek(0)
             self._stream.truncate()
         self._validator, self._length, self._noted = "", 0, 0
-        self._hasher = Hasher(self._extra)
+        self._hasher = Hasher(self._extra, self._aside)
 
     def finish(self) -> Path:
         """Return the whole file under a name that no other transfer uses; it is the caller's now."""
@@ -122,15 +133,24 @@ class Partial:
 
     def _write_note(self) -> None:
         self._stream.flush()
-        note = {
+        note = json.dumps({
             "url": self._identity, "validator": self._validator, "length": self._length,
             "offset": self.offset, "sha256": self._hasher.result().sha256,
-        }  # fmt: skip
-        # No fsync: after a power cut the digest tells whether the bytes are there.
-        fresh = self._note.with_suffix(".new")
-        fresh.write_text(json.dumps(note), encoding="utf-8")
-        fresh.rename(self._note)
+        })  # fmt: skip
+        # Written over the one before, which is never longer: to rename a new file over it would make the
+        # file system write both to the disk each time. A note that is torn fits no bytes, and there is no
+        # fsync: after a power cut, too, the digest tells whether the bytes are there.
+        if self._notes is None:
+            self._notes = self._note.open("wb", buffering=0)
+        self._notes.seek(0)
+        self._notes.write(note.encode())
         self._noted = self.offset
+
+    def close(self) -> None:
+        """Close the note; it stays."""
+        if self._notes is not None:
+            self._notes.close()
+            self._notes = None
 
     def _recall(self) -> None:
         """Take up what an earlier transfer left, or forget it if there is any doubt about it."""
@@ -153,12 +173,15 @@ class Partial:
 
 
 @contextlib.contextmanager
-def partial(folder: Path, identity: str, wanted: str, extra: Iterable[str]) -> Iterator[Partial]:
+def partial(
+    folder: Path, identity: str, wanted: str, extra: Iterable[str], aside: Executor | None = None
+) -> Iterator[Partial]:
     """Yield the transfer of ``wanted`` (a digest or a name) from ``identity`` (an address without secrets).
 
     With an empty ``identity``, or when another transfer holds the same one, it is a new temporary
     file that cannot be continued. What cannot be continued later is removed on the way out; the file
-    that :meth:`Partial.finish` returned is not. ``extra`` names further digests to compute.
+    that :meth:`Partial.finish` returned is not. ``extra`` names further digests to compute, ``aside``
+    may do some of that.
     """
     stream, path = _claim(folder, identity, wanted) if identity else (None, folder)
     if stream is None:
@@ -167,9 +190,10 @@ def partial(folder: Path, identity: str, wanted: str, extra: Iterable[str]) -> I
         stream, path = os.fdopen(handle, "r+b"), Path(name)
     done = False
     with stream:
+        part = Partial(path, stream, identity, extra, aside)
         try:
-            part = Partial(path, stream, identity, extra)
-            yield part
+            with contextlib.closing(part):
+                yield part
             done = True
         finally:
             if not done and (not identity or not part.noted):

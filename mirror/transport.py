@@ -18,9 +18,10 @@ import requests
 import urllib3
 
 from core.errors import UpstreamError
+from core.files import CHUNK
 from mirror.answers import REDIRECT, TransientError, WrongBytesError, fault, reason, redirected
 from mirror.locations import Location
-from mirror.manners import Gates, Manners, Policy, manners_of
+from mirror.manners import LARGE, Gates, Manners, Policy, manners_of
 from mirror.watch import Watch, under
 from mirror.ways import Ways
 
@@ -84,12 +85,13 @@ class Transport:
     def body(self, answer: Any, limit: int) -> Iterator[bytes]:
         """Yield the raw body. More than ``limit`` bytes are refused; too few, or too slow, is transient."""
         count = 0
+        size = CHUNK if limit > LARGE else _READ
         pace = _Pace(self._policy)
         # One read takes a whole piece of a chunked body, however it trickles.
-        patience = self._policy.window + _READ / self._policy.slowest
+        patience = self._policy.window + size / self._policy.slowest
         try:
             with self._watch.limit(patience, answer.shutdown) as watched:
-                while chunk := answer.read1(_READ, decode_content=False):
+                while chunk := answer.read1(size, decode_content=False):
                     count += len(chunk)
                     if count > limit:
                         raise WrongBytesError(f"more than the expected {limit} bytes")
