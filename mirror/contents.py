@@ -32,10 +32,11 @@ def contents(lock: Lock, lock_bytes: bytes, entries: Sequence[str]) -> dict[str,
 
     It depends on nothing but its arguments: no date, no machine, no serial.
     """
-    from mirror import pages, sidecars, simple_index  # what an unchanged build does not need
+    from mirror import pages, sbom, sidecars, simple_index  # what an unchanged build does not need
 
     files = lock.files_of(entries)
     made = {LOCK: lock_bytes, **sidecars.files(files), **simple_index.files(files)}
+    made |= sbom.files(lock, entries, files)
     made |= pages.files(lock, entries, files)
     sums = {item.path: item.sha512 for item in files}
     sums |= {path: hashlib.sha512(data).hexdigest() for path, data in made.items()}
