@@ -34,7 +34,8 @@ def contents(lock: Lock, lock_bytes: bytes, entries: Sequence[str]) -> dict[str,
     """
     from mirror import pages, sbom, sidecars, simple_index  # what an unchanged build does not need
 
-    files = lock.files_of(entries)
+    entries = sorted(entries)
+    files = sorted(lock.files_of(entries), key=lambda item: item.path)
     made = {LOCK: lock_bytes, **sidecars.files(files), **simple_index.files(files)}
     made |= sbom.files(lock, entries, files)
     made |= pages.files(lock, entries, files)
