@@ -13,6 +13,7 @@ from invoke.tasks import task
 
 from core import console
 from core.errors import UsageError, disk_error
+from core.files import write_atomic
 
 if TYPE_CHECKING:
     import asyncio
@@ -119,3 +120,50 @@ def _log(path: str) -> Callable[[str], None] | None:
                 console.warn(f"{path}: the log cannot be written ({error.strerror})")
 
     return write
+
+
+@task(
+    name="client-config",
+    help={
+        "base-uri": "The mirror's address, such as https://mirror.site:8443.",
+        "ca": "The authority's certificate that clients are to trust (ca.pem of mirror.certificate).",
+        "trust": "The site's public OpenPGP keys, for apt.",
+        "client": "Which clients, separated by commas: maven, pip, apt, salt, all.",
+        "into": "Write the files into this folder instead of printing them.",
+        "at": "Where the files will lie on a client; default: --into, else /etc/pnda-mirror.",
+        "suite": "The suite of the mirror's apt repository.",
+        "lock": "The lock: it names the archives and their digests.",
+    },
+)
+def client_config(
+    _: Context,
+    base_uri: str = "",
+    ca: str = "",
+    trust: str = "",
+    client: str = "all",
+    into: str = "",
+    at: str = "",
+    suite: str = "bookworm",
+    lock: str = "mirror/catalogue.lock",
+) -> None:
+    """Print (or write) what Maven, pip, apt and Salt need to use the mirror and nothing else."""
+    from mirror import client_config as config
+    from mirror.client_site import SiteRequest, make_site
+
+    folder = str(Path(into).absolute()) if into else "/etc/pnda-mirror"
+    request = SiteRequest(base_uri, ca, trust, at or folder, suite, Path(lock))
+    names = [word.strip() for word in client.split(",") if word.strip()]
+    site, clients = make_site(request, names)
+    made = config.files(site, clients)
+    for note in config.notes(site, names if "all" not in names else list(config.CLIENTS)):
+        console.warn(note)
+    if into:
+        for name, data in made.items():
+            write_atomic(Path(into) / name, data)
+        console.result({"into": into, "files": sorted(made)}, f"{into}: {', '.join(sorted(made))}")
+        return
+    texts = {name: data.decode() for name, data in made.items() if name != config.TRUST_STORE}
+    parts = [f"# ---- {site.at}/{name}\n{text.rstrip()}\n" for name, text in texts.items()]
+    if config.TRUST_STORE in made:
+        parts.append(f"# ---- {site.at}/{config.TRUST_STORE} is binary: --into DIR writes it")
+    console.result({"at": site.at, "files": texts}, "\n".join(parts))

@@ -16,7 +16,7 @@ from mirror.bundle_tasks import export_bundle, have, import_bundle
 from mirror.evidence_tasks import evidence, keys, outdated, why
 from mirror.licence_tasks import licences
 from mirror.release_tasks import HELP_SIGNING, gc, list_releases, rollback
-from mirror.serve_tasks import certificate, serve
+from mirror.serve_tasks import certificate, client_config, serve
 
 if TYPE_CHECKING:
     from mirror.build import BuildRequest
@@ -255,5 +255,15 @@ def list_files(_: Context, lock: str = _LOCK, only: str = "") -> None:
 
 
 ns = Collection("mirror", write, build, audit, list_files, keys, evidence, why, outdated, licences)
-for one in (serve, certificate, export_bundle, import_bundle, have, list_releases, rollback, gc):
+for one in (
+    serve,
+    certificate,
+    client_config,
+    export_bundle,
+    import_bundle,
+    have,
+    list_releases,
+    rollback,
+    gc,
+):
     ns.add_task(one)
