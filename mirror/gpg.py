@@ -29,7 +29,8 @@ _REVOKED = "r"
 class Key:
     """A key as gpg lists it: primary fingerprint, user ids, and dates (seconds since 1970; 0 for never).
 
-    ``expiry`` maps the long key id of the primary key and of each subkey to its date.
+    ``expiry`` maps the long key id of the primary key and of each subkey to its date; ``withdrawn``
+    are those of them that are revoked.
     """
 
     fingerprint: str
@@ -38,6 +39,7 @@ class Key:
     expires: int
     revoked: bool
     expiry: Mapping[str, int]
+    withdrawn: frozenset[str]
 
     @property
     def state(self) -> str:
@@ -196,6 +198,9 @@ class Keyring:
         if key is None:
             raise SignatureRefusedError(name, f"gpg names a key that it does not list ({primary})", cure)
         for part_id in (primary[-16:], signing[-16:]):
+            if part_id in key.withdrawn:
+                # Of a key that has expired as well gpg says only that.
+                raise SignatureRefusedError(name, f"the key {part_id} is revoked", cure)
             end = key.expiry.get(part_id)
             if end is None or (end and made >= end):
                 raise SignatureRefusedError(name, f"it was made after the key {part_id} had expired", cure)
@@ -250,8 +255,9 @@ def _key(rows: list[list[str]]) -> Key:
     fingerprint = next(row[9] for row in rows if row[0] == "fpr")
     users = tuple(_unescape(row[9]) for row in rows if row[0] == "uid")
     expiry = {row[4]: int(row[6] or 0) for row in rows if row[0] in ("pub", "sub")}
+    withdrawn = frozenset(row[4] for row in rows if row[0] in ("pub", "sub") and row[1] == _REVOKED)
     revoked = public[1] == _REVOKED
-    return Key(fingerprint, users, int(public[5] or 0), int(public[6] or 0), revoked, expiry)
+    return Key(fingerprint, users, int(public[5] or 0), int(public[6] or 0), revoked, expiry, withdrawn)
 
 
 def _unescape(text: str) -> str:

@@ -115,6 +115,14 @@ def test_a_revoked_key_is_refused(file: Path) -> None:
         assert "revoked" in refusal(file, text, left, pinned=(left.fingerprint,))
 
 
+def test_a_key_that_is_revoked_and_has_expired_too_is_refused(file: Path) -> None:
+    """gpg says EXPKEYSIG of it, and not REVKEYSIG."""
+    with Signer("left", expire=f"seconds={10 * DAY}") as left:
+        text = left.sign(DATA)
+        left.revoke()
+        assert "revoked" in refusal(file, text, left, pinned=(left.fingerprint,))
+
+
 @pytest.mark.parametrize("digest", ["SHA1", "RIPEMD160"])
 def test_a_broken_hash_is_refused(file: Path, digest: str) -> None:
     with Signer("old", kind="rsa2048") as old:
