@@ -66,9 +66,9 @@ def import_bundle(paths: Sequence[Path], root: Path, keyring: bytes, *, allow_ol
         bundles = [trust(stack.enter_context(opened(path)), keyring) for path in paths]
         _belong_together(bundles)
         manifest, signer = bundles[0].manifest, bundles[0].signer
+        outside = _outside(bundles)
         with builder_lock(root):
             store, releases = Store(root), Releases(root)
-            outside = _outside(bundles)
             same = _agrees_with_published(releases, manifest, outside, allow_older=allow_older)
             store.prepare()
             releases.sweep()
@@ -228,14 +228,14 @@ def _put_outside(outside: Mapping[str, bytes], manifest: Manifest, store: Store)
 
 
 def _complete(bundles: Sequence[Trusted], store: Store) -> None:
-    """Raise WorldError unless every blob of the release is in the store."""
+    """Raise WorldError unless the bundle was whole and every blob of the release is in the store."""
     manifest = bundles[0].manifest
-    lacking = {item.sha256 for item in manifest.files if not _is_here(store, item)}
-    if not lacking:
-        return
     for one in bundles:
         if one.cut_off:
             raise _truncated(one)
+    lacking = {item.sha256 for item in manifest.files if not _is_here(store, item)}
+    if not lacking:
+        return
     count = len(manifest.parts)
     parts = [str(number + 1) for number, part in enumerate(manifest.parts) if lacking.intersection(part)]
     raise WorldError(

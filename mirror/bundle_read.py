@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 import tarfile
 from collections.abc import Iterator
@@ -30,6 +31,7 @@ from mirror.bundle_format import (
 )
 
 _ANOTHER = "take another copy of it, or have it made again by ./inv mirror.export"
+_FIELD = re.compile(rb"-----BEGIN PGP SIGNATURE-----\n[\x20-\x7e\n]*\n-----END PGP SIGNATURE-----\n+")
 _TYPES = {
     tarfile.LNKTYPE: "a hard link", tarfile.SYMTYPE: "a symbolic link", tarfile.CHRTYPE: "a device",
     tarfile.BLKTYPE: "a device", tarfile.DIRTYPE: "a folder", tarfile.FIFOTYPE: "a pipe",
@@ -78,8 +80,9 @@ class Bundle:
         self._zeros(BLOCK + length, place)
         self._expect(place, header(SIGNATURE, SIGNATURE_FIELD), SIGNATURE)
         field = self._exactly(place + BLOCK, SIGNATURE_FIELD)
-        signature = field.rstrip(b"\n")
-        return Envelope(raw, signature + b"\n" if signature else b"")
+        if not _FIELD.fullmatch(field):
+            raise WorldError(f"{self.path}: there is no signature over its list", _ANOTHER)
+        return Envelope(raw, field.rstrip(b"\n") + b"\n")
 
     def manifest(self, envelope: Envelope) -> Manifest:
         """Return the list that ``envelope`` holds. Who wants to believe it checks the signature before."""
@@ -171,9 +174,10 @@ def opened(path: Path) -> Iterator[Bundle]:
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}", "name the file that mirror.export made") from error
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise UsageError(f"{path}: is not a plain file", "copy the bundle to a file first")
     with os.fdopen(handle, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise UsageError(f"{path}: is not a plain file", "copy the bundle to a file first")
         yield Bundle(path, stream)
 
 
