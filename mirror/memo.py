@@ -95,7 +95,8 @@ def program() -> str:
     These are the sources of this program, the exact versions of its libraries, and Python's own.
     """
     digest = hashlib.sha256(sys.version.encode())
-    sources = [path for room in ("core", "mirror") for path in (ROOT / room).glob("*.py")]
+    kinds = ("core/*.py", "mirror/*.py", "mirror/*.j2")
+    sources = [path for kind in kinds for path in ROOT.glob(kind)]
     for path in [*sorted(sources), ROOT / "requirements" / "main.txt"]:
         digest.update(f"\n{path.name} {sha256_of(path)}".encode())
     return digest.hexdigest()

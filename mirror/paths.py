@@ -6,9 +6,9 @@ import re
 
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+~@=-]*")
 _MADE = (
-    "release.json", "release.json.asc", "SHA512SUMS", "SHA512SUMS.asc", "index.html", "catalogue.lock",
-    "sbom.cdx.json",
+    "release.json", "release.json.asc", "SHA512SUMS", "SHA512SUMS.asc", "catalogue.lock", "sbom.cdx.json",
 )  # fmt: skip
+_PAGE = "index.html"
 _MADE_FOLDERS = ("mirror_python/simple/", "mirror_deb/dists/", "mirror_keys/")
 SIDECAR = ".sha512.txt"
 
@@ -29,7 +29,8 @@ def path_fault(path: str) -> str:
 
 def is_made_here(path: str) -> bool:
     """Tell whether the release writes ``path`` itself, so that no entry may bring it."""
-    return path in _MADE or path.endswith(SIDECAR) or path.startswith(_MADE_FOLDERS)
+    page = path.rsplit("/", 1)[-1] == _PAGE
+    return page or path in _MADE or path.endswith(SIDECAR) or path.startswith(_MADE_FOLDERS)
 
 
 def wants_sidecar(path: str) -> bool:

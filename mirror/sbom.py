@@ -59,11 +59,16 @@ def _bom(lock: Lock, entries: Sequence[str], served: Sequence[LockedFile]) -> Bo
     # Made at once: the library's own way of adding one looks through all that are there.
     dependencies = [_dependency(_ROOT, graph.named), *(_dependency(*row) for row in graph.needs.items())]
     return Bom(
-        serial_number=uuid.uuid5(_SPACE, " ".join([lock.digest, *sorted(entries)])),
+        serial_number=uuid.uuid5(_SPACE, " ".join([lock.digest, *sorted(entries), *_digests(served)])),
         components=[_component(lock, item, item.path) for item in served],
         metadata=BomMetaData(component=root, tools=ToolRepository(components=[tool])),
         dependencies=dependencies,
     )
+
+
+def _digests(served: Iterable[LockedFile]) -> list[str]:
+    """Return what tells releases of one lock apart, whose Debian packages are resolved later."""
+    return sorted(f"{item.sha256} {item.path}" for item in served)
 
 
 def _dependency(ref: str, needed: Iterable[str]) -> Dependency:
