@@ -29,4 +29,14 @@ def mirror(_: Context, repeat: int = 3, latency: str = "50,0") -> None:
     console.result(document, table(document))
 
 
-ns = Collection("bench", mirror)
+@task(help={"seconds": "How long each case runs."})
+def serve(_: Context, seconds: int = 5) -> None:
+    """Measure the mirror's web server beside Debian's nginx on the same files (a minute; installs nginx)."""
+    from bench.serve_case import run_all, table
+    from core.bootstrap import ROOT
+
+    document = run_all(ROOT / "build" / "bench-serve", max(1, seconds))
+    console.result(document, table(document))
+
+
+ns = Collection("bench", mirror, serve)

@@ -16,6 +16,7 @@ _DISK_ERRNOS = {
     errno.EROFS: "the file system is read-only",
     errno.EACCES: "permission denied",
     errno.EPERM: "operation not permitted",
+    errno.ENOTDIR: "a part of this path is a file and not a folder",
 }
 
 

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 _AT_ONCE = 1 << 16  # bytes that are sent with the head, in one call
 _PIECE = 1 << 20
 _CHUNK = 1 << 16  # with TLS, where bytes go through this process
-_STALLED = 60.0  # seconds in which a client must take a piece
 _END = b"\r\n\r\n"
 _GONE, _SHORT = "the client has gone", "the file is shorter than it was"
 
@@ -167,14 +166,14 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     async def _stream(self, found: Found, answer: Answer, keep: bool) -> None:
-        """Send the bytes of a large answer; a client that takes none for a minute is cut off."""
+        """Send the bytes of a large answer; a client that takes no piece in time is cut off."""
         with FileIO(found.handle, "rb") as stream:
             try:
                 place, end = answer.first, answer.first + answer.count
                 while place < end:
                     count = min(_PIECE, end - place)
                     piece = self._copy if self._server.tls else self._sendfile
-                    await asyncio.wait_for(piece(stream, place, count), _STALLED)
+                    await asyncio.wait_for(piece(stream, place, count), self._server.limits.stalled)
                     place += count
             except (OSError, TimeoutError):
                 self.abort()  # shorter than promised: the client must not take it for the whole

@@ -84,6 +84,10 @@ class Published:
 
     def check_readable(self, user: str) -> None:
         """Raise WorldError unless this process, which runs as ``user``, can read the published release."""
+        if not self.serial():
+            raise WorldError(
+                f"{self.root}/current does not point to a release", "run ./inv mirror.build to publish one"
+            )
         try:
             found = self._find(RECORD, self.serial(), False)
         except OSError as error:

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -21,8 +21,6 @@ from mirror.connection import Connection
 from mirror.privileges import give_up
 from mirror.published import Published
 
-_CONNECTIONS = 2048
-_WAIT = 20.0  # seconds for a whole head, from the connection or the last answer on
 _HANDSHAKE = 10.0  # seconds for TLS
 _EVICTABLE = 1.0  # seconds that a silent connection may keep its place when others wait for one
 _BACKLOG = 4096
@@ -31,9 +29,15 @@ _NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 @dataclass(frozen=True)
 class Limits:
-    """How many connections are open at once, and how many seconds a stop waits for transfers."""
+    """How many connections are open at once, and how many seconds are given for what.
 
-    connections: int = _CONNECTIONS
+    ``head``: for a whole head, from the connection or the last answer on; ``stalled``: for taking
+    one MiB; ``grace``: for transfers under way at a stop.
+    """
+
+    connections: int = 2048
+    head: float = 20.0
+    stalled: float = 60.0
     grace: float = 30.0
 
 
@@ -181,7 +185,7 @@ class Server:
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(0.5)
-            self._evict(time.monotonic() - _WAIT, len(self.waiting))
+            self._evict(time.monotonic() - self.limits.head, len(self.waiting))
 
     def _evict(self, before: float, most: int) -> None:
         for key, (since, end) in list(self.waiting.items())[:most]:
@@ -223,7 +227,8 @@ def make_server(
         published.close()
         raise
     most = limits or Limits()
-    return Server(published, listener, tls, log, Limits(min(most.connections, _files() // 3), most.grace))
+    most = replace(most, connections=min(most.connections, _files(3 * most.connections + 100) // 3))
+    return Server(published, listener, tls, log, most)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -238,10 +243,9 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def _files() -> int:
-    """Return how many files this process may open, after asking for what it is allowed."""
+def _files(wanted: int) -> int:
+    """Return how many files this process may open, after asking for ``wanted``."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 3 * _CONNECTIONS + 100
     if soft < wanted and (hard > soft or hard == resource.RLIM_INFINITY):
         soft = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -160,6 +160,15 @@ def test_more_connections_than_files_may_be_open_are_queued(root: Path) -> None:
         assert process.poll() is None
 
 
+def test_a_log_on_a_full_disk_stops_nobody(root: Path) -> None:
+    with serving(root, "--log", "/dev/full") as (process, base):
+        assert [get(f"{base}/c.txt") for _ in range(3)] == [b"c"] * 3
+        process.send_signal(signal.SIGTERM)
+        code, text = ended(process)
+    assert code == 0
+    assert text.count("warning: /dev/full: the log cannot be written (No space left on device)") == 1
+
+
 @pytest.mark.parametrize(
     ("words", "code", "text"),
     [

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.x509.oid import NameOID
 
-from core.errors import BusyError, UsageError, WorldError
+from core.errors import BusyError, DiskError, UsageError, WorldError
 from core.locks import held
 from mirror import certificates
 from mirror.certificates import CertificateRequest, issue, load_authority
@@ -151,6 +151,8 @@ def test_two_at_once_and_a_folder_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="not a folder"):
         make(tmp_path / "file")
+    with pytest.raises(DiskError, match="a file and not a folder"):
+        make(tmp_path / "file" / "below")
 
 
 def test_a_leaf_that_another_authority_of_the_same_name_signed_is_not_ours(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import socket
@@ -194,6 +195,65 @@ def test_a_stop_does_not_wait_for_ever(tmp_path: Path) -> None:
         except ConnectionResetError:
             pass
     assert found < len(LARGE) * 8
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_who_takes_nothing_is_cut_off(tmp_path: Path, contexts: Any, scheme: str) -> None:
+    publish(tmp_path, 1, {"a.bin": LARGE * 16})
+    both = contexts if scheme == "https" else (None, None)
+    with running(tmp_path, *both, stalled=0.5) as asked, asked.connect() as stream:
+        stream.sendall(b"GET /a.bin HTTP/1.1\r\nHost: m\r\n\r\n")
+        stream.recv(100)
+        _until(lambda: not asked.server.connections)
+        with contextlib.suppress(OSError):  # what was in the kernel comes, and no more
+            found = 0
+            while chunk := stream.recv(1 << 16):
+                found += len(chunk)
+            assert found < len(LARGE) * 16
+
+
+@pytest.mark.parametrize(
+    "sent", [b"", b"GET / HTTP/1.1\r\nHost: m\r\n", b"GET / HTTP/1.1\r\nHost: m\r\n\r\n"]
+)
+def test_who_sends_nothing_more_is_sent_home(tmp_path: Path, sent: bytes) -> None:
+    publish(tmp_path, 4, {})
+    with running(tmp_path, head=0.3) as asked, asked.connect() as stream:
+        stream.sendall(sent)
+        found = b""
+        with contextlib.suppress(ConnectionResetError):
+            while chunk := stream.recv(1 << 16):
+                found += chunk
+        assert found.endswith(b"front") or not sent.endswith(b"\r\n\r\n")
+        _until(lambda: not asked.server.connections)
+
+
+def test_small_answers_that_nobody_takes_do_not_pile_up(tmp_path: Path) -> None:
+    publish(tmp_path, 1, {"a.bin": bytes(60_000)})
+    with running(tmp_path, head=1.0) as asked, asked.connect() as stream:
+        stream.settimeout(2)
+        request = b"GET /a.bin HTTP/1.1\r\nHost: m\r\n\r\n" * 100
+        sent = 0
+        with contextlib.suppress(OSError):
+            while sent < 100_000_000:
+                sent += stream.send(request)
+        assert sent < 100_000_000  # the server stopped to read, then ended it
+        _until(lambda: not asked.server.connections)
+
+
+def test_a_current_that_vanishes_or_is_nonsense(tmp_path: Path) -> None:
+    publish(tmp_path, 1, {"a.txt": b"a"})
+    with running(tmp_path) as asked:
+        (tmp_path / "current").unlink()
+        assert [asked.ask(path)[0] for path in ("/", "/a.txt", "/releases/1/a.txt")] == [404, 404, 404]
+        (tmp_path / "current").symlink_to("releases/1/../../..")
+        assert asked.ask("/a.txt")[0] == 404
+        (tmp_path / "current").unlink()
+        (tmp_path / "current").symlink_to("releases/1")
+        assert asked.ask("/a.txt")[2] == b"a"
+    (tmp_path / "current").unlink()
+    (tmp_path / "current").symlink_to(tmp_path / "releases" / "1")
+    with pytest.raises(WorldError, match="does not point to a release"), running(tmp_path):
+        pass
 
 
 def test_a_certificate_for_another_host_is_not_shown_as_ours(contexts: Any, tmp_path: Path) -> None:
