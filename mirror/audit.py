@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,15 +80,17 @@ def audit(root: Path, lock: Path, keyring: bytes | None = None, at_least: int = 
     if keyring is not None:
         seal = verify_seal(folder, keyring)
         record, signed_by = seal.record, seal.signers
-    asked = lockfile.load(lock)
-    inside = lockfile.load(folder / LOCK)
-    expected = contents(inside, (folder / LOCK).read_bytes(), record.entries)
-    if inside.digest != record.lock_digest or root_digest(expected) != record.root_digest:
-        raise WorldError(
-            f"{folder}: the release's lock and its record do not belong together",
-            "somebody changed them: run ./inv mirror.build --verify",
-        )
-    found = examine(root, folder, record, expected)
+    # Hashing leaves the processor to other threads: what is expected is worked out meanwhile.
+    with reading(root, folder) as disk:
+        asked = lockfile.load(lock)
+        inside = lockfile.load(folder / LOCK)
+        expected = contents(inside, (folder / LOCK).read_bytes(), record.entries)
+        if inside.digest != record.lock_digest or root_digest(expected) != record.root_digest:
+            raise WorldError(
+                f"{folder}: the release's lock and its record do not belong together",
+                "somebody changed them: run ./inv mirror.build --verify",
+            )
+        found = examine(disk, record, expected)
     present = [item for path, item in expected.items() if path not in found.missing]
     return AuditReport(
         folder, len(present), sum(item.size for item in present), found.missing, found.changed,
@@ -94,41 +98,73 @@ def audit(root: Path, lock: Path, keyring: bytes | None = None, at_least: int = 
     )  # fmt: skip
 
 
-def examine(root: Path, folder: Path, record: Record, expected: Mapping[str, Content]) -> Findings:
-    """Re-hash the release in ``folder`` and every blob under ``root``; compare with ``expected``.
+@dataclass(frozen=True)
+class Disk:
+    """What lies in a release (``there``) and in the store (``stored``), by path below each.
+
+    ``digests``: the SHA-256 by inode, "" for what is no regular file; being computed.
+    """
+
+    there: Mapping[str, os.stat_result]
+    stored: Mapping[str, os.stat_result]
+    digests: Mapping[int, Future[str]]
+
+
+@contextmanager
+def reading(root: Path, folder: Path) -> Iterator[Disk]:
+    """Hash the release in ``folder`` and every blob under ``root``, on all cores, the largest first.
+
+    Each inode is read once, however many names it has: a release is made of links into the store.
+    """
+    blobs = Store(root).folder / "sha256"
+    there, stored = dict(_files(folder)), dict(_files(blobs)) if blobs.is_dir() else {}
+    names = {found.st_ino: (found, blobs / path) for path, found in stored.items()}
+    names |= {found.st_ino: (found, folder / path) for path, found in there.items()}
+    ordered = sorted(names, key=lambda inode: -names[inode][0].st_size)
+    pool = ThreadPoolExecutor(os.cpu_count() or 1)
+    try:
+        yield Disk(there, stored, {inode: pool.submit(_digest, *names[inode]) for inode in ordered})
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def examine(disk: Disk, record: Record, expected: Mapping[str, Content]) -> Findings:
+    """Compare what lies on the disk with ``expected``.
 
     Signatures must be there, if ``record`` names signers; whether they are good is not looked at.
     """
-    there = dict(_files(folder))
     wanted = {*expected, *outside_of(record, expected)}
-    missing = sorted(path for path in wanted if path not in there)
-    extra = sorted(path for path in there if path not in wanted)
-    present = sorted(path for path in expected if path in there)
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        found = list(pool.map(lambda path: _digest(folder / path), present))
-        changed = [path for path, value in zip(present, found, strict=True) if value != expected[path].sha256]
-        hashed = {there[path] for path in present}
-        store = list(pool.map(_damaged, _unlinked(root, hashed)))
-    return Findings(tuple(missing), tuple(changed), tuple(extra), tuple(name for name in store if name))
+    present = [path for path in expected if path in disk.there]
+    linked = {disk.there[path].st_ino for path in present}
+    found = {inode: digest.result() for inode, digest in disk.digests.items()}
+    return Findings(
+        missing=tuple(sorted(path for path in wanted if path not in disk.there)),
+        changed=tuple(
+            sorted(path for path in present if found[disk.there[path].st_ino] != expected[path].sha256)
+        ),
+        extra=tuple(sorted(path for path in disk.there if path not in wanted)),
+        store=tuple(
+            sorted(
+                path.rpartition("/")[2]
+                for path, status in disk.stored.items()
+                if status.st_ino not in linked and found[status.st_ino] != path.rpartition("/")[2]
+            )
+        ),
+    )
 
 
-def _files(folder: Path) -> Iterator[tuple[str, int]]:
-    """Yield the release-relative path and inode of everything in ``folder`` that is no folder."""
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            path = Path(parent) / name
-            yield path.relative_to(folder).as_posix(), path.lstat().st_ino
+def _files(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """Yield the path below ``folder``, and the status, of everything there that is no folder."""
+    inside = [""]
+    while inside:
+        below = inside.pop()
+        with os.scandir(folder / below) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    inside.append(f"{below}{entry.name}/")
+                else:
+                    yield f"{below}{entry.name}", entry.stat(follow_symlinks=False)
 
 
-def _digest(path: Path) -> str:
-    return "" if path.is_symlink() or not path.is_file() else sha256_of(path)
-
-
-def _unlinked(root: Path, hashed: set[int]) -> list[Path]:
-    """Return the blobs that were not read already as files of the release."""
-    blobs = Store(root).folder / "sha256"
-    return [path for path in sorted(blobs.glob("*/*")) if path.lstat().st_ino not in hashed]
-
-
-def _damaged(blob: Path) -> str:
-    return blob.name if _digest(blob) != blob.name else ""
+def _digest(found: os.stat_result, path: Path) -> str:
+    return sha256_of(path) if stat.S_ISREG(found.st_mode) else ""

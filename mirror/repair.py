@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from core.errors import UsageError, WorldError
 from mirror import lockfile
 from mirror.acquire import acquire
-from mirror.audit import Findings, examine
+from mirror.audit import Findings, examine, reading
 from mirror.bundle_source import take_from
 from mirror.cache import Cache
 from mirror.contents import LOCK, Content, contents, root_digest
@@ -65,8 +65,9 @@ def repair(
         if present is None:
             raise WorldError(f"{root}: nothing is published there", "run ./inv mirror.build")
         folder, record = present
-        inside, expected = _expected(folder, record, lock)
-        findings = examine(root, folder, record, expected)
+        with reading(root, folder) as disk:
+            inside, expected = _expected(folder, record, lock)
+            findings = examine(disk, record, expected)
         if findings.missing or findings.changed or findings.extra:
             refuse_to_unsign(record, signers, unsigned)
         store.prepare()
