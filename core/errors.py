@@ -17,6 +17,17 @@ _DISK_ERRNOS = {
     errno.EACCES: "permission denied",
     errno.EPERM: "operation not permitted",
     errno.ENOTDIR: "a part of this path is a file and not a folder",
+    errno.EIO: "the disk reports an error",
+    errno.EFBIG: "the file system holds no file of that size",
+}
+# What these say of a path that is to be written: where it is to be, nothing can be.
+_PLACE_ERRNOS = {
+    errno.EEXIST: "something that is no folder is in the way",
+    errno.EISDIR: "a folder is in the way",
+    errno.ENOTEMPTY: "a folder is in the way",
+    errno.ENOENT: "there can be no such folder",
+    errno.ELOOP: "its symbolic links go round in circles",
+    errno.ENAMETOOLONG: "the name is too long for this file system",
 }
 
 
@@ -82,6 +93,18 @@ def disk_error(error: OSError, path: Path | str) -> PndaError | None:
     return DiskError(
         f"cannot write {path}: {reason}",
         "free space or change the permissions there, then run the same command again",
+    )
+
+
+def place_error(error: OSError, path: Path | str) -> PndaError | None:
+    """Like :func:`disk_error`, for what is written at ``path``: also where no file can be made there."""
+    reason = _PLACE_ERRNOS.get(error.errno or 0)
+    if reason is None:
+        return disk_error(error, path)
+    where = error.filename or path
+    return DiskError(
+        f"cannot write {path}: {reason}" + (f" ({where})" if str(where) != str(path) else ""),
+        "look at what is there, or name another folder, then run the same command again",
     )
 
 

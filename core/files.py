@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from core.errors import disk_error
+from core.errors import place_error
 
 CHUNK = 1 << 20
 # What is read stays in a core's own cache until it is hashed: measured, a fifth of the time is reading.
@@ -20,11 +20,11 @@ _reading = threading.local()
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn a full or unwritable disk, met while ``path`` is written, into DiskError."""
+    """Turn what the disk or the place of ``path`` does not allow into DiskError."""
     try:
         yield
     except OSError as error:
-        fault = disk_error(error, path)
+        fault = place_error(error, path)
         if fault is None:
             raise
         raise fault from error

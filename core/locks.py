@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from core.errors import BusyError, disk_error
+from core.errors import BusyError
+from core.files import writing
 
 
 @contextmanager
@@ -22,14 +23,9 @@ def held(path: Path, what: str) -> Iterator[None]:
     The kernel frees it when the process ends, however it ends. Raises BusyError, naming who
     holds it, when another process does; DiskError when the file cannot be written.
     """
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         stream = path.open("a+")
-    except OSError as error:
-        fault = disk_error(error, path)
-        if fault is None:
-            raise
-        raise fault from error
     with stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -6,8 +6,11 @@ every PndaError its own code. No traceback is shown without ``--debug``.
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import traceback
+from types import FrameType
 
 from invoke.collection import Collection
 from invoke.exceptions import Exit, ParseError
@@ -65,9 +68,10 @@ class PndaProgram(Program):
             sys.stderr.close()
             return 0
         except OSError as error:
-            fault = disk_error(error, error.filename or "a file")
+            fault = disk_error(error, error.filename or "the output or a file")
             if fault is not None:
-                return _fail(fault.exit_code, fault.message, fault.cure)
+                # Nobody knows here whether it was read or written.
+                return _fail(fault.exit_code, fault.message.replace("write", "use", 1), fault.cure)
             return _unexpected(error)
         except Exception as error:  # the last resort: whatever reaches it is a fault of ours
             return _unexpected(error)
@@ -95,7 +99,34 @@ def main() -> None:
     """Run the tasks of ``tasks.py`` (what ``./inv`` calls)."""
     import tasks
 
+    _fill_streams()
+    _end_in_order()
     PndaProgram(name="inv", binary="./inv", version="0.1.0", namespace=Collection.from_module(tasks)).run()
+
+
+def _end_in_order() -> None:
+    """Let SIGTERM and SIGHUP end the work as Ctrl-C does: programs that we started end too."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:  # not under nohup
+            signal.signal(number, _interrupt)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _fill_streams() -> None:
+    """Open what the caller closed of the three standard streams on nothing.
+
+    Else the next file that is opened gets the number of one of them, and what is printed.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+            if getattr(sys, name) is None:
+                setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w", closefd=False))
 
 
 if __name__ == "__main__":

@@ -112,7 +112,10 @@ class Releases:
         """
         groups = sorted({group for name in entries for group in lock.entry_table[name].groups})
         record = Record(0, root_digest, lock.digest, tuple(sorted(entries)), tuple(groups), len(found), "")
-        present = self.published() if self.current.is_symlink() else None
+        try:
+            present = self.published() if self.current.is_symlink() else None
+        except WorldError:
+            present = None  # it cannot be read: what is published now takes its place
         same = present[1].serial if present and present[1].root_digest == root_digest else None
         return self.publish_record(store, found, replace(record, same_tree_as=same), signers)
 

@@ -84,7 +84,9 @@ class Store:
         bad = []
         for sha256 in sha256s:
             path = self.path(sha256)
-            if path.exists() and sha256_of(path) != sha256:
+            if not (path.exists() or path.is_symlink()):
+                continue
+            if path.is_symlink() or not path.is_file() or sha256_of(path) != sha256:
                 bad.append(sha256)
         return bad
 

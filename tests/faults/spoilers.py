@@ -20,9 +20,9 @@ def _point_first() -> None:
     place = Releases._place
 
     def point_and_place(self: Any, serial: int, *rest: Any) -> Path:
-        (self.folder / f".{serial}.partial").mkdir()
-        self._point_to(self.folder / f".{serial}.partial")
-        (self.folder / f".{serial}.partial").rmdir()
+        (self.folder / str(serial)).mkdir()
+        self._point_to(self.folder / str(serial))
+        (self.folder / str(serial)).rmdir()
         return place(self, serial, *rest)
 
     _replace(Releases, "_place", point_and_place)

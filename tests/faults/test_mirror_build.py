@@ -371,12 +371,13 @@ def test_one_wrong_file_ends_the_transfers_of_the_others(ready: World) -> None:
     assert FIRST in done.stderr
 
 
-def test_an_interrupted_build_is_exit_130_and_publishes_nothing(ready: World) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_build_is_exit_130_and_publishes_nothing(ready: World, number: Any) -> None:
     ready.upstream.set(f"/{FIRST}", slowly(BODIES[FIRST], 60, parts=600), BODIES[FIRST])
     process = ready.start("from core.program import main; main()")
     try:
         wait_for(lambda: ready.upstream.count(f"/{FIRST}"))
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, err = process.communicate(timeout=40)
     finally:
         end(process)
