@@ -144,9 +144,40 @@ def gc(
     console.result(document, "\n".join(line for line in lines if line))
 
 
+@task(
+    help={
+        "into": "The document root of the other mirror.",
+        "root": _HELP_ROOT,
+        "copy": "Copy the files; default: hard links where both are on one file system.",
+        "dry-run": "Only say what would be done.",
+    }
+)
+def publish(_: Context, into: str = "", root: str = "", copy: bool = False, dry_run: bool = False) -> None:
+    """Put the published release into the document root of a PNDA mirror; touch nothing else there."""
+    from mirror.docroot import publish_into
+
+    if not into:
+        raise UsageError("where is the release to go?", "say --into FOLDER: the other mirror's document root")
+    report = publish_into(_root(root), Path(into), copy, dry_run)
+    document = {**vars(report), "into": into, "dry_run": dry_run}
+    counts = {kind: len(getattr(report, kind)) for kind in ("put", "replaced", "removed")}
+    said = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+    lines = [
+        f"release {report.serial} in {into}: {said}; {report.copied / 1e6:.1f} MB copied"
+        + (" (nothing was done: --dry-run)" if dry_run else "")
+    ]
+    lines += [f"  left, others have changed it: {path}" for path in report.left]
+    if report.theirs:
+        lines.append(f"  {len(report.theirs)} files were there with the same bytes, and stay theirs")
+    console.result(document, "\n".join(lines))
+
+
 def _serials(text: str) -> tuple[int, ...]:
     words = [word.strip() for word in text.split(",") if word.strip()]
     for word in words:
         if not (word.isascii() and word.isdigit()):
             raise UsageError(f"{word!r} is no serial of a release", "./inv mirror.releases lists them")
     return tuple(map(int, words))
+
+
+RELEASE_TASKS = (list_releases, rollback, gc, publish)

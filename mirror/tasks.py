@@ -15,7 +15,7 @@ from core.errors import UsageError, WorldError
 from mirror.bundle_tasks import export_bundle, have, import_bundle
 from mirror.evidence_tasks import evidence, keys, outdated, why
 from mirror.licence_tasks import licences
-from mirror.release_tasks import HELP_SIGNING, gc, list_releases, rollback
+from mirror.release_tasks import HELP_SIGNING, RELEASE_TASKS
 from mirror.serve_tasks import certificate, client_config, serve
 
 if TYPE_CHECKING:
@@ -262,8 +262,6 @@ for one in (
     export_bundle,
     import_bundle,
     have,
-    list_releases,
-    rollback,
-    gc,
+    *RELEASE_TASKS,
 ):
     ns.add_task(one)
