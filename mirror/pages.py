@@ -83,6 +83,7 @@ def _folder(folder: str, served: Sequence[LockedFile]) -> dict[str, Any]:
         "folders": folders,
         "sections": sections,
         "uses": uses(inside) if folder in _WHOLE else [],
+        "how_first": True,  # before what may be a long list
         "documents": [("simple/index.html", "the index that pip reads")] if folder == "mirror_python" else [],
     }
 
@@ -151,7 +152,7 @@ def _size(items: Iterable[LockedFile]) -> str:
 
 
 def _render(page: dict[str, Any]) -> bytes:
-    empty: dict[str, Any] = {"trail": [], "facts": [], "uses": [], "documents": []}
+    empty: dict[str, Any] = {"trail": [], "facts": [], "uses": [], "documents": [], "how_first": False}
     text: str = _template().render(empty | page)
     return text.encode()
 
