@@ -15,6 +15,7 @@ from mirror.digests import Digests
 from mirror.fetch import Fetcher, Wanted
 from mirror.lanes import in_lanes
 from mirror.lockfile import Lock, LockedFile
+from mirror.partial import kept
 from mirror.store import Store
 from mirror.upstreams import Upstreams
 
@@ -47,16 +48,18 @@ def acquire(lock: Lock, missing: Sequence[LockedFile], store: Store) -> tuple[in
 class Work:
     """What it takes to have some files in the cache: what to fetch, and what to make then.
 
+    ``kept_bytes`` of what to fetch are there from earlier transfers that did not come to their end.
     ``made_bytes`` is the room that making wants: the results, and as much again on the way.
     """
 
     fetched: tuple[LockedFile, ...]
     made: tuple[LockedFile, ...]
+    kept_bytes: int
 
     @property
     def fetched_bytes(self) -> int:
         """Return how many bytes are to come over the network."""
-        return sum(item.size for item in self.fetched)
+        return sum(item.size for item in self.fetched) - self.kept_bytes
 
     @property
     def made_bytes(self) -> int:
@@ -74,7 +77,9 @@ def what_to_get(lock: Lock, cache: Cache, items: Iterable[LockedFile]) -> Work:
     inputs = [one for item in made for one in _inputs(lock, item)]
     fetched = {item.sha256: item for item in absent if item.source["kind"] not in derived.KINDS}
     fetched |= {one.sha256: one for one in inputs if not cache.has(one.sha256, one.size)}
-    return Work(tuple(fetched.values()), tuple(made))
+    before = kept(cache.temporary) if fetched else {}
+    left = sum(min(before.get(sha256, 0), item.size) for sha256, item in fetched.items())
+    return Work(tuple(fetched.values()), tuple(made), left)
 
 
 def _into_store(item: LockedFile, store: Store, cache: Cache, source: Source) -> None:

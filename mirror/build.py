@@ -66,12 +66,14 @@ class BuildPlan:
     """What a build would do, and whether it would publish.
 
     ``missing``: files that the store lacks. ``fetched``: those (or what they are made of) that the
-    cache lacks too; ``fetched_bytes`` would come over the network. ``made`` would be made here.
+    cache lacks too; ``fetched_bytes`` would come over the network, beside the ``kept_bytes`` that an
+    earlier transfer left. ``made`` would be made here.
     """
 
     missing: tuple[LockedFile, ...]
     fetched: tuple[LockedFile, ...]
     fetched_bytes: int
+    kept_bytes: int
     made: tuple[LockedFile, ...]
     publishes: bool
     files: int
@@ -143,7 +145,10 @@ def plan(request: BuildRequest) -> BuildPlan:
 
     work = what_to_get(job.lock, Cache(read_only=True), missing)
     publishes = not job.published
-    return BuildPlan(tuple(missing), work.fetched, work.fetched_bytes, work.made, publishes, len(job.found))
+    return BuildPlan(
+        tuple(missing), work.fetched, work.fetched_bytes, work.kept_bytes, work.made, publishes,
+        len(job.found),
+    )  # fmt: skip
 
 
 def _load(request: BuildRequest) -> _Checked:

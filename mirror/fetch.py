@@ -37,6 +37,11 @@ class Wanted:
     digests: Mapping[str, str] = field(default_factory=dict)
     limit: int = 8 << 30
 
+    @property
+    def key(self) -> str:
+        """Return what names the bytes, wherever they come from: a digest, or the name if none is known."""
+        return self.digests.get("sha256") or "".join(sorted(self.digests.values())) or self.name
+
 
 @dataclass(frozen=True)
 class Fetched:
@@ -182,13 +187,10 @@ class Fetcher:
                 return self._transfer(wanted, location, Held(self._folder, wanted.digests), reached)
         # What fits into one chunk is fetched again as a whole.
         short = wanted.size is not None and wanted.size <= CHUNK
-        bytes_wanted = "".join(sorted(wanted.digests.values())) or wanted.name
         where = "" if short else str(location)
         with (
             writing(self._folder),
-            partial(
-                self._folder, where, bytes_wanted, wanted.digests, None if short else self._aside
-            ) as part,
+            partial(self._folder, where, wanted.key, wanted.digests, None if short else self._aside) as part,
         ):
             if part.offset:
                 try:

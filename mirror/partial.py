@@ -56,10 +56,11 @@ class Partial:
         path: Path,
         stream: BinaryIO,
         identity: str,
+        wanted: str,
         extra: Iterable[str],
         aside: Executor | None = None,
     ) -> None:
-        self.path, self._stream, self._identity = path, stream, identity
+        self.path, self._stream, self._identity, self._wanted = path, stream, identity, wanted
         self._extra, self._aside = tuple(extra), aside
         self._note = path.with_suffix(".json")
         self._validator, self._length, self._noted = "", 0, 0
@@ -134,8 +135,8 @@ class Partial:
     def _write_note(self) -> None:
         self._stream.flush()
         note = json.dumps({
-            "url": self._identity, "validator": self._validator, "length": self._length,
-            "offset": self.offset, "sha256": self._hasher.result().sha256,
+            "url": self._identity, "wanted": self._wanted, "validator": self._validator,
+            "length": self._length, "offset": self.offset, "sha256": self._hasher.result().sha256,
         })  # fmt: skip
         # Written over the one before, which is never longer: to rename a new file over it would make the
         # file system write both to the disk each time. A note that is torn fits no bytes, and there is no
@@ -158,7 +159,7 @@ class Partial:
             note = json.loads(self._note.read_text(encoding="utf-8"))
             offset, length, validator = int(note["offset"]), int(note["length"]), str(note["validator"])
             sha256 = str(note["sha256"]) if note["url"] == self._identity else ""
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, OverflowError):
             offset, length, validator, sha256 = 0, 0, "", ""
         if 0 < offset < length and validator:
             self._stream.seek(0)
@@ -190,7 +191,7 @@ def partial(
         stream, path = os.fdopen(handle, "r+b"), Path(name)
     done = False
     with stream:
-        part = Partial(path, stream, identity, extra, aside)
+        part = Partial(path, stream, identity, wanted, extra, aside)
         try:
             with contextlib.closing(part):
                 yield part
@@ -198,6 +199,24 @@ def partial(
         finally:
             if not done and (not identity or not part.noted):
                 path.unlink(missing_ok=True)
+
+
+def kept(folder: Path) -> dict[str, int]:
+    """Return how many bytes earlier transfers left in ``folder``, by what was ``wanted``.
+
+    A hint: whether they can be gone on from is known only when the server is asked.
+    """
+    found: dict[str, int] = {}
+    for note in folder.glob("part-*.json"):
+        try:
+            values = json.loads(note.read_text(encoding="utf-8"))
+            wanted, offset = str(values["wanted"]), int(values["offset"])
+            there = note.with_suffix(".part").stat().st_size
+        except (OSError, ValueError, KeyError, TypeError, OverflowError):
+            continue
+        if 0 < offset <= there:
+            found[wanted] = max(offset, found.get(wanted, 0))
+    return found
 
 
 def _claim(folder: Path, identity: str, wanted: str) -> tuple[BinaryIO | None, Path]:

@@ -175,8 +175,9 @@ def _say_plan(request: BuildRequest) -> None:
     lines = [f"  {item.size:>12}  {item.path}" for item in planned.missing]
     would = "would be published" if planned.publishes else "is published already"
     lines.append(f"{len(planned.missing)} files, {size / 1e6:.1f} MB are not in the store; a release {would}")
+    before = f" ({planned.kept_bytes / 1e6:.1f} MB are there already)" if planned.kept_bytes else ""
     lines.append(
-        f"{len(planned.fetched)} files, {planned.fetched_bytes / 1e6:.1f} MB would be fetched, "
+        f"{len(planned.fetched)} files, {planned.fetched_bytes / 1e6:.1f} MB would be fetched{before}, "
         f"{len(planned.made)} made here; the cache has the rest"
     )
     document = {
@@ -184,6 +185,7 @@ def _say_plan(request: BuildRequest) -> None:
         "bytes": size,
         "fetched": [{"path": item.path, "size": item.size} for item in planned.fetched],
         "fetched_bytes": planned.fetched_bytes,
+        "kept_bytes": planned.kept_bytes,
         "made": [item.path for item in planned.made],
         "publishes": planned.publishes,
         "files": planned.files,

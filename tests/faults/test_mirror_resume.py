@@ -16,7 +16,7 @@ from core.files import CHUNK
 from mirror.fetch import Fetched, Fetcher, Wanted
 from mirror.locations import Location
 from mirror.manners import Policy
-from mirror.partial import partial, validator_of
+from mirror.partial import kept, partial, validator_of
 from tests.faults.mirror_world import World
 from tests.faults.upstream import Ranged, Upstream, flipped
 
@@ -215,6 +215,25 @@ def test_damaged_remains_are_not_trusted(folder: Path, upstream: Upstream, cut: 
     assert list(folder.iterdir()) == [done.path]
 
 
+def test_remains_that_cannot_be_read_count_as_nothing(folder: Path, upstream: Upstream, cut: Ranged) -> None:
+    half(folder, upstream, cut)
+    (note,) = folder.glob("*.json")
+    values = json.loads(note.read_text())
+    assert kept(folder) == {hashlib.sha256(BODY).hexdigest(): values["offset"]}
+    assert kept(folder / "none") == {}
+    for change in (
+        {"offset": 10**12},
+        {"offset": -1},
+        {"offset": "x"},
+        {"offset": None},
+        {"offset": float("inf")},
+    ):
+        note.write_text(json.dumps({**values, **change}))
+        assert kept(folder) == {}
+    note.write_text("[")
+    assert kept(folder) == {}
+
+
 def test_no_secret_is_kept_beside_the_bytes(folder: Path, upstream: Upstream, cut: Ranged) -> None:
     url = upstream.base.replace("//", "//me:secret@") + "/x.tgz?token=secret"
     wanted = Wanted("x.tgz", [Location(url, auth=("me", "secret"))], len(BODY), {})
@@ -267,6 +286,12 @@ def test_killed_in_the_middle_at_most_one_chunk_of_each_file_is_fetched_again(ha
         assert server.sent == len(server.body) // 2
         server.go.set()
     assert world.current() is None
+    # What is there already is neither to be fetched nor to be found room for again.
+    planned = json.loads(world.command("build", "--dry-run", "--json").stdout)
+    before = sum(json.loads(path.read_text())["offset"] for path in notes.glob("*.json"))
+    assert before > 0
+    assert planned["kept_bytes"] == before
+    assert planned["fetched_bytes"] == sum(len(server.body) for server in servers.values()) - before
     for server in servers.values():
         server.stop = -1
     done = world.command("build")
