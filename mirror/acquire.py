@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core import console
@@ -18,6 +18,12 @@ from mirror.lockfile import Lock, LockedFile
 from mirror.partial import kept
 from mirror.store import Store
 from mirror.upstreams import Upstreams
+
+# Debian's pools hold what their indexes name now, and little else.
+_DEB_GONE = (
+    "the suite has a newer version now: run ./inv mirror.build --refresh-debs to resolve its packages anew, "
+    "and look at what changed"
+)
 
 
 def acquire(lock: Lock, missing: Sequence[LockedFile], store: Store) -> tuple[int, int]:
@@ -144,7 +150,10 @@ class Source:
         assert self._upstreams is not None
         places = self._upstreams.locations(item.source, item.path)
         wanted = {"sha256": item.sha256, "sha512": item.sha512}
-        done = self._fetcher.download(Wanted(item.path, places, item.size, wanted))
+        asked = Wanted(item.path, places, item.size, wanted)
+        if item.source["kind"] == "deb":
+            asked = replace(asked, gone=_DEB_GONE)
+        done = self._fetcher.download(asked)
         self._cache.add(done.path, item.sha256)
 
     def _make(self, item: LockedFile, inputs: Iterable[LockedFile]) -> None:

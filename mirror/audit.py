@@ -12,7 +12,7 @@ from pathlib import Path
 
 from core.errors import WorldError
 from core.files import sha256_of
-from mirror import lockfile
+from mirror import kept_debs, lockfile
 from mirror.contents import LOCK, Content, contents, root_digest
 from mirror.release import Record, Releases
 from mirror.sealing import outside_of
@@ -83,7 +83,7 @@ def audit(root: Path, lock: Path, keyring: bytes | None = None, at_least: int = 
     # Hashing leaves the processor to other threads: what is expected is worked out meanwhile.
     with reading(root, folder) as disk:
         asked = lockfile.load(lock)
-        inside = lockfile.load(folder / LOCK)
+        inside = kept_debs.of_release(folder)
         expected = contents(inside, (folder / LOCK).read_bytes(), record.entries)
         if inside.digest != record.lock_digest or root_digest(expected) != record.root_digest:
             raise WorldError(

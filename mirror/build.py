@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core import console
 from core.errors import UsageError, WorldError
-from mirror import lockfile, memo
+from mirror import kept_debs, lockfile, memo
 from mirror.cache import Cache
 from mirror.contents import Content, contents, locked, root_digest
 from mirror.lockfile import Lock, LockedFile
@@ -30,7 +30,8 @@ class BuildRequest:
     ``groups``: group or entry names, none for all. ``keep_published`` adds what the present release
     holds; without it a build that would drop entries wants ``allow_shrink``. ``verify`` re-hashes
     what is in the store even if nothing seems to have changed. ``signers`` sign the release;
-    ``unsigned`` lets an unsigned one follow a signed one.
+    ``unsigned`` lets an unsigned one follow a signed one. ``refresh_debs`` resolves the Debian
+    packages of the chosen entries anew, and of what shares a suite with them.
     """
 
     catalogue: Path
@@ -42,6 +43,7 @@ class BuildRequest:
     verify: bool = False
     signers: tuple[Signer, ...] = ()
     unsigned: bool = False
+    refresh_debs: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,8 @@ class BuildPlan:
 
     ``missing``: files that the store lacks. ``fetched``: those (or what they are made of) that the
     cache lacks too; ``fetched_bytes`` would come over the network, beside the ``kept_bytes`` that an
-    earlier transfer left. ``made`` would be made here.
+    earlier transfer left. ``made`` would be made here. ``pending``: entries whose Debian packages the
+    build would first have to resolve.
     """
 
     missing: tuple[LockedFile, ...]
@@ -77,15 +80,23 @@ class BuildPlan:
     made: tuple[LockedFile, ...]
     publishes: bool
     files: int
+    pending: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class _Checked:
-    """A lock that follows from its catalogue; the digests of both; what an earlier build knew of them."""
+    """A lock that follows from its catalogue, and what was read for it and known of that by an earlier build.
+
+    ``pending``: entries whose Debian packages are not resolved. ``fetched_bytes`` and ``requests``:
+    what resolving took.
+    """
 
     lock: Lock
     read: Mapping[str, str]
     known: Memo | None
+    pending: tuple[str, ...] = ()
+    fetched_bytes: int = 0
+    requests: int = 0
 
 
 @dataclass(frozen=True)
@@ -113,14 +124,16 @@ def build(request: BuildRequest) -> BuildReport:
         store.prepare()
         releases.sweep()
         present = _present(releases, request.verify)
+        checked = _with_debs(request, checked, present, ask=True)
         job = _job(request, checked, present, store)
         _keep_memo(request, checked, job)
         if present and job.published and not request.verify:
-            return _report(present, 0, 0, published=False)
+            return _report(present, checked.fetched_bytes, checked.requests, published=False)
         if present and not request.verify:  # sooner than what it would cost to fetch
             refuse_to_unsign(present[1], request.signers, request.unsigned)
         _set_damaged_aside(store, job)
         fetched_bytes, requests = _bring_in(store, job)
+        fetched_bytes, requests = fetched_bytes + checked.fetched_bytes, requests + checked.requests
         if present and _is_this(request, present, job.digest, job.found, store):
             return _report(present, fetched_bytes, requests, published=False)
         if present:
@@ -139,6 +152,7 @@ def plan(request: BuildRequest) -> BuildPlan:
     checked = _load(request)
     store, releases = Store(request.root), Releases(request.root)
     present = _present(releases, request.verify)
+    checked = _with_debs(request, checked, present, ask=False)
     job = _job(request, checked, present, store)
     missing = [item for item in job.files if not _in_store(store, item)]
     from mirror.acquire import what_to_get  # loads the HTTP client, which an unchanged lock does not need
@@ -147,19 +161,49 @@ def plan(request: BuildRequest) -> BuildPlan:
     publishes = not job.published
     return BuildPlan(
         tuple(missing), work.fetched, work.fetched_bytes, work.kept_bytes, work.made, publishes,
-        len(job.found),
+        len(job.found), checked.pending,
     )  # fmt: skip
 
 
 def _load(request: BuildRequest) -> _Checked:
     """Return the lock, having checked that it follows from the catalogue."""
-    read = memo.digests((request.catalogue, request.lock))
+    read = memo.digests(_read(request))
     known = None if request.verify else memo.recall(request.root, read)
     lock = lockfile.load(request.lock)
     if known is None or lock.digest not in read.values():
         known = None
         _check(request, lock)
     return _Checked(lock, read, known)
+
+
+def _read(request: BuildRequest) -> tuple[Path, ...]:
+    return request.catalogue, request.lock, *kept_debs.own(request.root)
+
+
+def _with_debs(
+    request: BuildRequest, checked: _Checked, present: tuple[Path, Record] | None, *, ask: bool
+) -> _Checked:
+    """Add the Debian packages; those that nobody has resolved yet are resolved if ``ask``."""
+    kept = kept_debs.load(request.root, present[0] if present else None)
+    entries = _entries(request, checked.lock, present)
+    pending = kept_debs.pending(checked.lock, kept, entries)
+    wanted = entries if request.refresh_debs else pending
+    if not (wanted and ask):
+        return replace(checked, lock=kept_debs.merged(checked.lock, kept), pending=pending)
+    from mirror import catalogue
+
+    known = catalogue.load(request.catalogue).entries
+    wanted = tuple(e.name for e in known if e.name in wanted and isinstance(e, catalogue.DebEntry))
+    if not wanted and not request.refresh_debs:
+        return checked
+    if not wanted:
+        raise UsageError(
+            "no chosen entry brings Debian packages, so there are none to refresh", "leave --refresh-debs out"
+        )
+    kept, fetched_bytes, requests = kept_debs.resolve(request.root, kept, known, wanted)
+    lock = kept_debs.merged(checked.lock, kept)
+    read = memo.digests(_read(request))
+    return _Checked(lock, read, None, fetched_bytes=fetched_bytes, requests=requests)
 
 
 def _check(request: BuildRequest, lock: Lock) -> None:

@@ -16,6 +16,7 @@ from mirror.entries import Addition as Addition
 from mirror.entries import Artifact as Artifact
 from mirror.entries import AssemblyEntry as AssemblyEntry
 from mirror.entries import Copies as Copies
+from mirror.entries import DebEntry as DebEntry
 from mirror.entries import Entry as Entry
 from mirror.entries import FileEntry as FileEntry
 from mirror.entries import MavenEntry as MavenEntry
@@ -62,11 +63,12 @@ def load(path: Path) -> Catalogue:
     schema.check(document, SCHEMA)
     data = document.data
     targets = {name: Target(name, **value) for name, value in data.get("targets", {}).items()}
-    readers = {"file": _file, "maven": _maven, "python": _python, "assembly": _assembly}
+    readers = {"file": _file, "maven": _maven, "python": _python, "deb": _deb, "assembly": _assembly}
     entries = tuple(
         readers[raw["kind"]](_Reader(document, name, raw, targets)) for name, raw in data["entries"].items()
     )
     _check_names(document, entries)
+    _check_suites(document, entries)
     return Catalogue(path, tuple(sorted(entries, key=lambda entry: entry.name)))
 
 
@@ -160,6 +162,17 @@ def _python(reader: _Reader) -> PythonEntry:
     )  # fmt: skip
 
 
+def _deb(reader: _Reader) -> DebEntry:
+    raw = reader.raw
+    base = raw.get("base", "minbase")
+    return DebEntry(
+        *reader.common(), raw["suite"], tuple(raw.get("updates", ())), raw.get("origin", "Debian"),
+        tuple(raw.get("components", ("main",))), tuple(raw.get("architectures", ("amd64",))),
+        tuple(raw["packages"]), bool(raw.get("closure", True)), bool(raw.get("recommends", False)),
+        base == "minbase", () if isinstance(base, str) else tuple(base),
+    )  # fmt: skip
+
+
 def _assembly(reader: _Reader) -> AssemblyEntry:
     raw = reader.raw
     if "require" in raw and raw.get("origin") != "apache":
@@ -190,3 +203,22 @@ def _check_names(document: marked_yaml.Document, entries: Iterable[Entry]) -> No
                     f"{group!r} is the name of an entry and of a group",
                     "rename one of them, so that --only can tell them apart",
                 )
+
+
+def _check_suites(document: marked_yaml.Document, entries: Iterable[Entry]) -> None:
+    """Let entries of one suite agree: they are resolved together, from one state of its indexes."""
+    first: dict[str, DebEntry] = {}
+    for entry in entries:
+        if isinstance(entry, DebEntry):
+            other = first.setdefault(entry.suite, entry)
+            for key in ("updates", "origin", "components"):
+                if getattr(entry, key) != getattr(other, key):
+                    raise document.fault(
+                        (
+                            "entries",
+                            entry.name,
+                            *((key,) if key in document.data["entries"][entry.name] else ()),
+                        ),
+                        f"{entry.name}: {key} is not what {other.name} says for the suite {entry.suite}",
+                        "write the same in all entries of one suite",
+                    )

@@ -48,6 +48,16 @@ _SIGNING: dict[str, Any] = {
     },
     "require": {"enum": ["signature"]},
 }
+_DEB = {
+    "type": "string",
+    "pattern": r"^[a-z0-9][a-z0-9+.-]+(=[0-9][A-Za-z0-9.+:~-]*)?$",
+    "description": "write a Debian package's name, or name=version",
+}
+_SUITE = {
+    "type": "string",
+    "pattern": r"^[a-z0-9][a-z0-9.-]*$",
+    "description": "write a suite as apt's sources name it, such as bookworm",
+}
 _CLASSIFIER = {"type": "string", "pattern": r"^[A-Za-z0-9._-]+$"}
 
 
@@ -109,6 +119,32 @@ _KINDS: dict[str, dict[str, Any]] = {
             "into": _TEXT,
             "provided": _PINNED,
             "build": _PINNED,
+        },
+    ),
+    "deb": _entry(
+        "deb",
+        ["suite", "packages"],
+        {
+            "suite": _SUITE,
+            "updates": {"type": "array", "uniqueItems": True, "items": _SUITE},
+            "origin": _TEXT,
+            "components": {"type": "array", "minItems": 1, "uniqueItems": True, "items": _NAME},
+            "architectures": {
+                "type": "array",
+                "minItems": 1,
+                "uniqueItems": True,
+                "items": {"type": "string", "pattern": "^[a-z][a-z0-9-]*$", "description": "write amd64"},
+            },
+            "packages": {"type": "array", "minItems": 1, "uniqueItems": True, "items": _DEB},
+            "closure": {"type": "boolean"},
+            "recommends": {"type": "boolean"},
+            "base": {
+                "oneOf": [
+                    {"enum": ["minbase", "none"]},
+                    {"type": "array", "minItems": 1, "uniqueItems": True, "items": _DEB},
+                ],
+                "description": "write minbase, none, or the list of packages that the machines have already",
+            },
         },
     ),
     "assembly": _entry(

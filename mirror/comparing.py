@@ -90,6 +90,8 @@ def _reasons(entry: catalogue.Entry, lock: Lock) -> list[str]:
     if known.digest != entry.digest or set(known.groups) != set(entry.groups):
         return ["has changed since it was locked"]
     files = lock.of_entry(entry.name)
+    if isinstance(entry, catalogue.DebEntry):
+        return []  # resolved by the build
     if not files:
         return ["is locked without a file"]
     inputs = {item.path: item for item in lock.inputs if entry.name in item.entries}

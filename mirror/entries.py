@@ -106,3 +106,29 @@ class AssemblyEntry(Entry):
     scala: str
     target: Target
     additions: tuple[Addition, ...]
+
+
+@dataclass(frozen=True)
+class DebEntry(Entry):
+    """Debian packages of ``suite``, in their newest version there or in one of the suites ``updates``.
+
+    ``closure``: with all that they depend on and pre-depend on (``recommends``: and recommend), but
+    for what ``base`` names and needs, which the machines have already; with ``minbase`` that is what
+    is required and essential, and apt. ``origin`` is what the suites' Release files must say.
+    """
+
+    suite: str
+    updates: tuple[str, ...]
+    origin: str
+    components: tuple[str, ...]
+    architectures: tuple[str, ...]
+    packages: tuple[str, ...]
+    closure: bool
+    recommends: bool
+    minbase: bool
+    base: tuple[str, ...]
+
+    @property
+    def suites(self) -> tuple[str, ...]:
+        """Return all suites that packages may come from."""
+        return self.suite, *self.updates

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,29 +13,30 @@ from core import console
 
 _LOCK, _KEYS = "mirror/catalogue.lock", "mirror/keys"
 HELP_KEYS = "The folder of key snapshots."
-_HELP_NAME = "A path in the release, a file's name, a Maven coordinate or artifact, or a Python project."
+_HELP_NAME = (
+    "A path in the release, a file's name, a Maven coordinate or artifact, a Python or Debian package."
+)
 _HELP_LOCK = "The lock (exactly which bytes)."
+_HELP_ROOT = "The mirror whose resolved Debian packages count: $PNDA_MIRROR_ROOT or build/mirror."
 
 
-@task(help={"name": _HELP_NAME, "lock": _HELP_LOCK})
-def evidence(_: Context, name: str, lock: str = _LOCK) -> None:
+@task(help={"name": _HELP_NAME, "lock": _HELP_LOCK, "root": _HELP_ROOT})
+def evidence(_: Context, name: str, lock: str = _LOCK, root: str = "") -> None:
     """Show what a locked file is believed for: checksums, signature, source, and that of its parts."""
-    from mirror import explain
-    from mirror.lockfile import load
+    from mirror import explain, kept_debs
 
-    loaded = load(Path(lock))
+    loaded = kept_debs.loaded(Path(lock), _root(root))
     found = explain.find(loaded, name)
     lines = [line for item in found for line in explain.evidence_text(loaded, item)]
     console.result([explain.evidence(loaded, item) for item in found], "\n".join(lines))
 
 
-@task(help={"name": _HELP_NAME, "lock": _HELP_LOCK})
-def why(_: Context, name: str, lock: str = _LOCK) -> None:
+@task(help={"name": _HELP_NAME, "lock": _HELP_LOCK, "root": _HELP_ROOT})
+def why(_: Context, name: str, lock: str = _LOCK, root: str = "") -> None:
     """Say which entries bring a file in, and by which dependencies."""
-    from mirror import explain
-    from mirror.lockfile import load
+    from mirror import explain, kept_debs
 
-    loaded = load(Path(lock))
+    loaded = kept_debs.loaded(Path(lock), _root(root))
     rows, lines = [], []
     for item in explain.find(loaded, name):
         reasons = explain.why(loaded, item)
@@ -47,6 +49,7 @@ def why(_: Context, name: str, lock: str = _LOCK) -> None:
     help={
         "catalogue": "The catalogue (what to mirror).",
         "lock": _HELP_LOCK,
+        "root": _HELP_ROOT,
         "only": "Groups or entries, separated by commas; default: all.",
         "same-line": "Only versions with the same first two numbers, such as 1.20.",
     }
@@ -55,6 +58,7 @@ def outdated(
     _: Context,
     catalogue: str = "mirror/catalogue.yml",
     lock: str = _LOCK,
+    root: str = "",
     only: str = "",
     same_line: bool = False,
 ) -> None:
@@ -63,7 +67,7 @@ def outdated(
     from mirror.outdated import outdated as find
 
     groups = tuple(word.strip() for word in only.split(",") if word.strip())
-    ages = find(Path(catalogue), Path(lock), groups, same_line)
+    ages = find(Path(catalogue), Path(lock), groups, same_line, _root(root))
     newer = [age for age in ages if age.newest]
     lines = [f"  {age.entry}: {age.what} {age.locked}, published: {age.newest}" for age in newer]
     lines += [f"  {age.entry}: {age.what}: not known, {age.unknown}" for age in ages if age.unknown]
@@ -75,7 +79,8 @@ def outdated(
         console.result(document, "")
     raise WorldError(
         "\n".join([f"{len(newer)} of {len(ages)} artifacts are published in a newer version", *lines]),
-        "write the versions that you want into the catalogue, then run ./inv mirror.lock",
+        "write the versions that you want into the catalogue, then run ./inv mirror.lock (Debian "
+        "packages: ./inv mirror.build --refresh-debs)",
     )
 
 
@@ -123,6 +128,10 @@ def _import_keys(source: Path, folder: Path, name: str) -> None:
         "unusable": [{"line": line, "reason": reason} for line, reason in report.unusable],
     }
     console.result(document, "\n".join(lines))
+
+
+def _root(given: str) -> Path:
+    return Path(given or os.environ.get("PNDA_MIRROR_ROOT", "") or "build/mirror")
 
 
 def _row(key: Any) -> dict[str, Any]:

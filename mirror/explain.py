@@ -41,6 +41,8 @@ def evidence(lock: Lock, item: LockedFile) -> dict[str, Any]:
         "signers": list(item.evidence.get("signers", [])),
         "hashes": list(item.evidence.get("hashes", [])),
     }
+    if "index" in item.evidence:
+        document["index"] = dict(item.evidence["index"])
     parts = [lock.input(name) for name in _inputs(item)]
     return {**document, "made_from": [evidence(lock, part) for part in parts]} if parts else document
 
@@ -55,7 +57,7 @@ def evidence_text(lock: Lock, item: LockedFile, indent: str = "") -> list[str]:
         f"{indent}  {item.size} bytes, sha256 {item.sha256}",
         f"{indent}  from {source_text(item.source)}; licence {item.licence or 'not stated'}",
         f"{indent}  checksums that agree: {published}",
-        f"{indent}  signature: {describe(item)}",
+        f"{indent}  signature: {describe(item)}{_index_text(item)}",
     ]
     for name in _inputs(item):
         lines += evidence_text(lock, lock.input(name), indent + "    ")
@@ -90,9 +92,28 @@ def why_text(row: Mapping[str, Any]) -> str:
 def source_text(source: Mapping[str, Any]) -> str:
     """Return where a file comes from, in a few words."""
     kind = str(source["kind"])
-    what = source.get("coordinate") or source.get("filename") or source.get("url") or source.get("path")
+    what = (
+        source.get("coordinate")
+        or _package_text(source)
+        or source.get("filename")
+        or source.get("url")
+        or source.get("path")
+    )
     instead = f", instead of {source['instead_of']}" if "instead_of" in source else ""
     return f"{kind} {what}{instead}" if what else f"{kind} of {len(source.get('additions', ())) + 2} parts"
+
+
+def _index_text(item: LockedFile) -> str:
+    """Return which index a signature is of, where a signed index vouches for the file."""
+    index = item.evidence.get("index")
+    return f", on the index of {index['suite']} (sha256 {index['sha256']})" if index else ""
+
+
+def _package_text(source: Mapping[str, Any]) -> str:
+    """Return a Debian package as apt names it, and its suite; for a suite's index the suite."""
+    if "package" not in source:
+        return str(source.get("suite", ""))
+    return f"{source['package']}={source['version']} of {source.get('suite', '')}"
 
 
 def _names(item: LockedFile) -> tuple[set[str], ...]:
@@ -100,7 +121,7 @@ def _names(item: LockedFile) -> tuple[set[str], ...]:
     coordinate = str(item.source.get("coordinate", ""))
     parts = coordinate.split(":")
     short = {":".join(parts[:2]), parts[1]} if len(parts) > 2 else set()
-    loose = short | {str(item.source.get("project", ""))}
+    loose = short | {str(item.source.get(key, "")) for key in ("project", "package")}
     return {item.path}, {item.name}, {coordinate} - {""}, loose - {""}
 
 

@@ -29,13 +29,17 @@ _SOURCES_TRUSTED = 2
 
 @dataclass(frozen=True)
 class Wanted:
-    """A file to fetch: where it may be had, in order, and all that is known of its bytes."""
+    """A file to fetch: where it may be had, in order, and all that is known of its bytes.
+
+    ``gone`` is the cure when no location has it.
+    """
 
     name: str
     locations: Sequence[Location]
     size: int | None = None
     digests: Mapping[str, str] = field(default_factory=dict)
     limit: int = 8 << 30
+    gone: str = "if upstream withdrew it, write another version into the catalogue and lock again"
 
     @property
     def key(self) -> str:
@@ -117,7 +121,7 @@ class Fetcher:
             )
         raise UpstreamError(
             f"{wanted.name}: not published at {', '.join(absent) or 'any known place'}",
-            "if upstream withdrew it, write another version into the catalogue and lock again",
+            wanted.gone,
         )
 
     def text(self, location: Location, limit: int, accept: str = "*/*") -> tuple[str, str] | None:

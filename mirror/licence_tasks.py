@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from invoke.context import Context
@@ -13,20 +14,27 @@ from core import console
 @task(
     help={
         "lock": "The lock (exactly which bytes).",
+        "root": "The mirror whose resolved Debian packages count: $PNDA_MIRROR_ROOT or build/mirror.",
         "only": "Groups or entries, separated by commas; default: all.",
         "deny": "SPDX identifiers or names, separated by commas: exit 1 if a file needs one of them.",
         "markdown": "Print a document in Markdown.",
     }
 )
 def licences(
-    _: Context, lock: str = "mirror/catalogue.lock", only: str = "", deny: str = "", markdown: bool = False
+    _: Context,
+    lock: str = "mirror/catalogue.lock",
+    root: str = "",
+    only: str = "",
+    deny: str = "",
+    markdown: bool = False,
 ) -> None:
     """Report the licences of what is mirrored, those without an SPDX expression file by file."""
     from core.errors import WorldError
+    from mirror import kept_debs
     from mirror import licences as reporting
-    from mirror.lockfile import load
 
-    loaded = load(Path(lock))
+    chosen = Path(root or os.environ.get("PNDA_MIRROR_ROOT", "") or "build/mirror")
+    loaded = kept_debs.loaded(Path(lock), chosen)
     uses = reporting.report(loaded, loaded.select(_words(only)))
     refused = reporting.denied(uses, _words(deny))
     document = {"licences": [vars(use) for use in uses], "denied": [vars(use) for use in refused]}

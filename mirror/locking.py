@@ -10,7 +10,7 @@ from core import console
 from core.errors import InternalError, UsageError
 from mirror import catalogue, evidence, keys, lockfile, resolve_files, resolve_maven, resolve_python
 from mirror.cache import Cache
-from mirror.catalogue import AssemblyEntry, Entry, FileEntry, MavenEntry, PythonEntry
+from mirror.catalogue import AssemblyEntry, DebEntry, Entry, FileEntry, MavenEntry, PythonEntry
 from mirror.fetch import Fetcher
 from mirror.gpg import Keyring
 from mirror.lockfile import Lock, LockedEntry, LockedFile
@@ -152,6 +152,8 @@ def _resolve(entry: Entry, resolver: Resolver) -> tuple[list[LockedFile], list[L
         return resolve_maven.resolve(entry, resolver), []
     if isinstance(entry, PythonEntry):
         return resolve_python.resolve(entry, resolver)
+    if isinstance(entry, DebEntry):
+        return [], []  # resolved by the build: see mirror/kept_debs.py
     if isinstance(entry, AssemblyEntry):
         return resolve_files.resolve_assembly(entry, resolver)
     raise InternalError(f"no resolver for {type(entry).__name__}")

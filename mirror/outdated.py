@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +17,9 @@ from packaging.utils import (
 )
 from packaging.version import InvalidVersion, Version
 
-from mirror import catalogue, lockfile, maven
+from mirror import catalogue, kept_debs, lockfile, maven
 from mirror.cache import Cache
-from mirror.catalogue import Artifact, AssemblyEntry, Entry, FileEntry, MavenEntry, PythonEntry
+from mirror.catalogue import Artifact, AssemblyEntry, DebEntry, Entry, FileEntry, MavenEntry, PythonEntry
 from mirror.fetch import Fetcher
 from mirror.lockfile import Lock
 from mirror.maven import Coordinate
@@ -45,18 +45,44 @@ class Age:
 
 
 def outdated(
-    catalogue_path: Path, lock_path: Path, groups: Iterable[str] = (), same_line: bool = False
+    catalogue_path: Path,
+    lock_path: Path,
+    groups: Iterable[str] = (),
+    same_line: bool = False,
+    root: Path | None = None,
 ) -> tuple[Age, ...]:
     """Return the age of what the chosen entries name, sorted by entry.
 
+    Debian packages are those resolved under ``root``, and the suite's version counts, whatever it is.
     With ``same_line`` only versions with the same first two numbers count. Raises UpstreamError
     when an upstream stays away, UsageError for a bad catalogue, lock or group.
     """
     chosen = catalogue.load(catalogue_path).select(groups)
-    lock = lockfile.load(lock_path)
+    lock = kept_debs.loaded(lock_path, root) if root else lockfile.load(lock_path)
     fetcher = Fetcher(Cache().temporary)
     asker = _Asker(fetcher, Upstreams(fetcher), lock, same_line)
-    return tuple(dict.fromkeys(age for entry in chosen for age in asker.ages(entry)))
+    debs = [entry for entry in chosen if isinstance(entry, DebEntry)]
+    found = [age for entry in chosen if not isinstance(entry, DebEntry) for age in asker.ages(entry)]
+    return tuple(sorted(dict.fromkeys([*found, *_debs(debs, lock)]), key=lambda age: age.entry))
+
+
+def _debs(entries: Sequence[DebEntry], lock: Lock) -> list[Age]:
+    from mirror.resolve_deb import newest
+
+    ages = []
+    for suite in sorted({entry.suite for entry in entries}):
+        members = [entry for entry in entries if entry.suite == suite]
+        now = newest(members)
+        for entry in members:
+            held = {item.source["package"]: item.source["version"] for item in lock.of_entry(entry.name)}
+            for text in entry.packages:
+                name = text.partition("=")[0]
+                version, there = str(held.get(name, "")), now.get((entry.name, name), "")
+                unknown = "" if version else "no build has resolved it yet"
+                ages.append(
+                    Age(entry.name, name, version, there if version and there != version else "", unknown)
+                )
+    return ages
 
 
 def final_versions(listed: Iterable[str], locked: str, same_line: bool) -> list[str]:

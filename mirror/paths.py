@@ -7,6 +7,7 @@ import re
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+~@=-]*")
 _MADE = (
     "release.json", "release.json.asc", "SHA512SUMS", "SHA512SUMS.asc", "catalogue.lock", "sbom.cdx.json",
+    "mirror_deb/debian.lock",
 )  # fmt: skip
 _PAGE = "index.html"
 _MADE_FOLDERS = ("mirror_python/simple/", "mirror_deb/dists/", "mirror_keys/")

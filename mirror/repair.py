@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import UsageError, WorldError
-from mirror import lockfile
+from mirror import kept_debs, lockfile
 from mirror.acquire import acquire
 from mirror.audit import Findings, examine, reading
 from mirror.bundle_source import take_from
@@ -66,7 +66,7 @@ def repair(
             raise WorldError(f"{root}: nothing is published there", "run ./inv mirror.build")
         folder, record = present
         with reading(root, folder) as disk:
-            inside, expected = _expected(folder, record, lock)
+            inside, expected = _expected(root, folder, record, lock)
             findings = examine(disk, record, expected)
         if findings.missing or findings.changed or findings.extra:
             refuse_to_unsign(record, signers, unsigned)
@@ -114,18 +114,26 @@ def _from_bundles(missing: Sequence[LockedFile], bundles: Sequence[Path], store:
     return taken
 
 
-def _expected(folder: Path, record: Record, given: Path) -> tuple[Lock, Mapping[str, Content]]:
+def _expected(root: Path, folder: Path, record: Record, given: Path) -> tuple[Lock, Mapping[str, Content]]:
     """Return the lock that the release was made from, and what the release must hold."""
-    for path in (folder / LOCK, given):
-        try:
-            found = lockfile.load(path)
-        except UsageError:
-            continue  # damaged or not there; the other one may do, and if not, that is said below
-        if found.digest == record.lock_digest:
-            expected = contents(found, path.read_bytes(), record.entries)
+    locks = [(path, found) for path in (folder / LOCK, given) if (found := _readable(path))]
+    debs = [found for path in kept_debs.places(root, folder) if (found := _readable(path))]
+    for path, lock in locks:
+        if lock.digest != record.lock_digest:
+            continue
+        for resolution in (*debs, None):
+            whole = kept_debs.merged(lock, resolution)
+            expected = contents(whole, path.read_bytes(), record.entries)
             if root_digest(expected) == record.root_digest:
-                return found, expected
+                return whole, expected
     raise WorldError(
         f"{folder}: neither its own lock nor {given} is the one that it was made from",
         "give that lock (--lock), or run ./inv mirror.build --verify",
     )
+
+
+def _readable(path: Path) -> Lock | None:
+    try:
+        return lockfile.load(path)
+    except UsageError:
+        return None  # damaged or not there; another one may do, and if not, that is said

@@ -127,6 +127,7 @@ def _same_or_not(document: dict[str, object], same: str, different: str, lines: 
         "keep": "Keep what the published release holds besides --only.",
         "allow-shrink": "Let the new release hold less than the published one.",
         "verify": "Re-hash what is in the store even if nothing seems to have changed.",
+        "refresh-debs": "Take Debian packages in the versions that their suites have now.",
         **HELP_SIGNING,
     }
 )
@@ -143,6 +144,7 @@ def build(
     sign_key: str = "",
     sign_passphrase_file: str = "",
     unsigned: bool = False,
+    refresh_debs: bool = False,
 ) -> None:
     """Bring what the lock names into the mirror and publish it as a release."""
     from mirror.build import BuildRequest
@@ -151,7 +153,7 @@ def build(
 
     request = BuildRequest(
         Path(catalogue), Path(lock), _root(root), _groups(only), keep, allow_shrink, verify,
-        load_signers(sign_key, sign_passphrase_file), unsigned,
+        load_signers(sign_key, sign_passphrase_file), unsigned, refresh_debs,
     )  # fmt: skip
     if dry_run:
         _say_plan(request)
@@ -180,6 +182,8 @@ def _say_plan(request: BuildRequest) -> None:
         f"{len(planned.fetched)} files, {planned.fetched_bytes / 1e6:.1f} MB would be fetched{before}, "
         f"{len(planned.made)} made here; the cache has the rest"
     )
+    if planned.pending:
+        lines.append(f"and the Debian packages of {', '.join(planned.pending)}, which the build resolves")
     document = {
         "missing": [{"path": item.path, "size": item.size} for item in planned.missing],
         "bytes": size,
@@ -189,6 +193,7 @@ def _say_plan(request: BuildRequest) -> None:
         "made": [item.path for item in planned.made],
         "publishes": planned.publishes,
         "files": planned.files,
+        "pending": list(planned.pending),
     }
     console.result(document, "\n".join(lines))
 
@@ -231,13 +236,13 @@ def audit(_: Context, lock: str = _LOCK, root: str = "", trust: str = "", at_lea
     )
 
 
-@task(name="list", help={key: _HELP[key] for key in ("lock", "only")})
-def list_files(_: Context, lock: str = _LOCK, only: str = "") -> None:
-    """List what the lock pins: path, size, entries, licence and evidence."""
+@task(name="list", help={key: _HELP[key] for key in ("lock", "root", "only")})
+def list_files(_: Context, lock: str = _LOCK, root: str = "", only: str = "") -> None:
+    """List what the lock pins, and the resolved Debian packages: path, size, licence and evidence."""
+    from mirror import kept_debs
     from mirror.evidence import describe
-    from mirror.lockfile import load
 
-    loaded = load(Path(lock))
+    loaded = kept_debs.loaded(Path(lock), _root(root))
     files = loaded.files_of(loaded.select(_groups(only)))
     rows = [
         {

@@ -1,14 +1,14 @@
-"""Turn a locked file's source into addresses, asking pip and Maven at most once and only if needed."""
+"""Turn a locked file's source into addresses, asking pip, Maven and apt at most once and only if needed."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core import console
 from core.errors import InternalError, UpstreamError, UsageError
-from mirror import maven, python_index
+from mirror import apt_machine, maven, python_index
 from mirror.fetch import Fetcher
 from mirror.locations import Location
 from mirror.manners import apache_bytes
@@ -23,6 +23,8 @@ class Upstreams:
         self._repositories: tuple[maven.Repository, ...] | None = None
         self._settings: python_index.Settings | None = None
         self._projects: dict[str, tuple[python_index.IndexFile, ...]] = {}
+        self._apt: apt_machine.Settings | None = None
+        self._suites: dict[tuple[str, ...], tuple[apt_machine.Repository, ...]] = {}
 
     def repositories(self) -> tuple[maven.Repository, ...]:
         """Return Maven's effective repositories."""
@@ -51,6 +53,16 @@ class Upstreams:
         """Return the index's line for ``filename``, or None when no index lists it."""
         return next((item for item in self.project(project) if item.filename == filename), None)
 
+    def suite(self, suite: str, components: Sequence[str], filename: str) -> tuple[Location, ...]:
+        """Return where apt's sources of ``suite`` have the file ``filename`` (relative to a repository)."""
+        with self._lock:
+            if self._apt is None:
+                self._apt = apt_machine.Settings()
+            key = (suite, *components)
+            if key not in self._suites:
+                self._suites[key] = apt_machine.repositories([suite], components)
+            return tuple(self._apt.location(found.uri + filename) for found in self._suites[key])
+
     def locations(self, source: Mapping[str, Any], name: str) -> tuple[Location, ...]:
         """Return where the file with this ``source`` may be had, in order.
 
@@ -76,6 +88,8 @@ class Upstreams:
                     "check pip's index-url, or lock again if upstream withdrew it",
                 )
             return (listed.location,)
+        if kind == "deb":
+            return self.suite(source["suite"], source["components"], source["filename"])
         if kind == "url":
             return (Location(str(source["url"])),)
         if kind == "apache":
