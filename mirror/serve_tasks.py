@@ -88,8 +88,8 @@ def serve(
     user = user or ("nobody" if os.geteuid() == 0 else "")
     with make_server(folder, host, port, tls=tls, user=user, log=_log(log)) as server:
         name = f"[{host}]" if ":" in host else host
-        scheme = "https" if tls else "http"
-        console.say(f"serving {scheme}://{name}:{server.server_port}/ (Ctrl-C ends it)")
+        address = f"{'https' if tls else 'http'}://{name}:{server.server_port}/"
+        console.result({"address": address, "root": str(folder)}, f"serving {address} (Ctrl-C ends it)")
 
         def on_start(loop: asyncio.AbstractEventLoop) -> None:
             loop.add_signal_handler(signal.SIGTERM, server.stop)

@@ -10,6 +10,8 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -141,6 +143,45 @@ def test_five_hundred_clients_at_once(root: Path, issued: Any, scheme: str) -> N
         assert int(peak[1]) < 300_000  # no file is ever held whole for each of them
         process.send_signal(signal.SIGTERM)
         assert ended(process) == (0, "")
+
+
+def test_who_stays_with_a_serial_sees_one_release_through_fifty_publishes(root: Path) -> None:
+    names = [f"{number}.bin" for number in range(4)]
+
+    def tree(serial: int) -> dict[str, bytes]:
+        return {name: f"{serial} ".encode() * 40_000 for name in names}
+
+    publish(root, 2, tree(2))
+    stop = threading.Event()
+    seen: list[int] = []
+    faults: list[str] = []
+
+    def follow(base: str) -> None:
+        while not stop.is_set():
+            with urllib.request.urlopen(f"{base}/release.json", timeout=30) as answer:
+                pinned = answer.headers["Content-Location"].removesuffix("/release.json")
+            bodies = {get(f"{base}{pinned}/{name}") for name in names}
+            serial = int(pinned.rpartition("/")[2])
+            seen.append(serial)
+            faults.extend([pinned] if bodies != {f"{serial} ".encode() * 40_000} else [])
+            body = get(f"{base}/0.bin")  # without a serial: any release, but whole
+            faults.extend(["torn"] if body != body[: body.index(b" ") + 1] * 40_000 else [])
+
+    with serving(root) as (_, base):
+        readers = [threading.Thread(target=follow, args=(base,)) for _ in range(3)]
+        for reader in readers:
+            reader.start()
+        for serial in range(3, 53):
+            publish(root, serial, tree(serial))
+            before = len(seen)
+            while len(seen) == before and any(reader.is_alive() for reader in readers):
+                time.sleep(0.005)  # at least one reader between two publishes
+        stop.set()
+        for reader in readers:
+            reader.join(60)
+    assert faults == []
+    assert len(seen) >= 50
+    assert len(set(seen)) > 10
 
 
 def test_more_connections_than_files_may_be_open_are_queued(root: Path) -> None:
