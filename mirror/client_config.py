@@ -20,6 +20,10 @@ _FOLDER = re.compile(r"(?:/[A-Za-z0-9._+@=-]+)+")
 _NAME = "pnda-mirror"
 # It protects nothing (a trust store holds no secret), but Java wants one, and uses this one unasked.
 _PASSWORD = "changeit"  # noqa: S105
+_BEFORE_PIP = (
+    "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_NO_INDEX", "PIP_CERT", "PIP_TRUSTED_HOST",
+    "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
+)  # fmt: skip
 _PUBLIC_PACKETS = {6, 14, 13, 17, 2}  # keys, subkeys, users and signatures over them (RFC 9580, 5)
 CA, TRUST_STORE, SETTINGS = "ca.pem", "truststore.p12", "settings.xml"
 PIP, SOURCES, APT, SALT, MINION = "pip.conf", f"{_NAME}.sources", f"90{_NAME}", "flink.sls", f"{_NAME}.conf"
@@ -193,7 +197,9 @@ def _pip(site: Site) -> tuple[dict[str, bytes], list[str]]:
     text = io.StringIO()
     config.write(text)
     lines = [
-        f"export PIP_CONFIG_FILE={site.at}/{PIP}    (or copy it to /etc/pip.conf)",
+        f"export PIP_CONFIG_FILE={site.at}/{PIP}    # or copy it to /etc/pip.conf",
+        # pip's own variables come before its files, and requests' before what pip tells it.
+        f"unset {' '.join(_BEFORE_PIP)}",
         "pip install --require-hashes -r requirements.txt",
     ]
     return {PIP: text.getvalue().strip().encode() + b"\n"}, lines
@@ -216,7 +222,9 @@ def _apt(site: Site) -> tuple[dict[str, bytes], list[str]]:
         where = "" if ":" in host else f"{host}::"
         made[APT] = f'Acquire::https::{where}CAInfo "{site.at}/{CA}";\n'.encode()
         lines.append(f"cp {site.at}/{APT} /etc/apt/apt.conf.d/")
-    lines.append("apt-get update    (remove the other sources where the mirror is to be the only one)")
+    lines.append(
+        "apt-get update    # after removing the other sources, where the mirror is to be the only one"
+    )
     return made, lines
 
 
@@ -235,7 +243,7 @@ def _salt(site: Site) -> tuple[dict[str, bytes], list[str]]:
             "    - group: root\n"
         )
     made = {SALT: ("\n".join(states) or "{}\n").encode()}
-    lines = [f"cp {site.at}/{SALT} /srv/salt/    (an example; salt-states/flink is the whole)"]
+    lines = [f"cp {site.at}/{SALT} /srv/salt/    # an example; salt-states/flink is the whole"]
     if site.ca:
         made[MINION] = f"ca_bundle: {site.at}/{CA}\n".encode()
         lines.append(f"cp {site.at}/{MINION} /etc/salt/minion.d/")

@@ -18,7 +18,7 @@ _SUITE = re.compile(r"[a-z][a-z0-9.+-]*")
 
 @dataclass(frozen=True)
 class SiteRequest:
-    """The options as given; ``ca`` and ``trust`` are paths or ""."""
+    """The options as given; ``ca`` and ``trust`` are paths or "", ``only`` what the mirror holds (all)."""
 
     base_uri: str
     ca: str
@@ -26,6 +26,7 @@ class SiteRequest:
     at: str
     suite: str
     lock: Path
+    only: tuple[str, ...] = ()
 
 
 def make_site(request: SiteRequest, names: Sequence[str]) -> tuple[Site, list[str]]:
@@ -44,9 +45,10 @@ def make_site(request: SiteRequest, names: Sequence[str]) -> tuple[Site, list[st
     if not _SUITE.fullmatch(request.suite):
         raise UsageError(f"--suite {request.suite!r} is no suite", "give one such as bookworm")
     keys = client_config.public_keys(_read(request.trust), request.trust) if request.trust else ""
+    lock = load(request.lock)
     archives = {
         item.path: item.sha512
-        for item in load(request.lock).files
+        for item in lock.files_of(lock.select(request.only))
         if "/" not in item.path and item.path.endswith(".tar.gz")
     }
     at = client_config.folder_on_client(request.at)

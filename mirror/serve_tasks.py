@@ -39,7 +39,7 @@ def certificate(
 
     if not into:
         raise UsageError("no folder is named", "give --into DIR, a folder that only you can write")
-    hosts = tuple(word.strip() for word in host.split(",") if word.strip())
+    hosts = _words(host)
     authority, key = Path(ca) if ca else None, Path(ca_key) if ca_key else None
     issued = issue(CertificateRequest(hosts, Path(into), days, authority, key))
     document = {
@@ -97,6 +97,10 @@ def serve(
         server.serve_forever(on_start=on_start)
 
 
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
 def _log(path: str) -> Callable[[str], None] | None:
     """Return what appends a line to the log; the file is opened now, while this process still may."""
     if not path:
@@ -133,6 +137,7 @@ def _log(path: str) -> Callable[[str], None] | None:
         "at": "Where the files will lie on a client; default: --into, else /etc/pnda-mirror.",
         "suite": "The suite of the mirror's apt repository.",
         "lock": "The lock: it names the archives and their digests.",
+        "only": "Groups or entries that the mirror holds, separated by commas; default: all of the lock.",
     },
 )
 def client_config(
@@ -145,14 +150,15 @@ def client_config(
     at: str = "",
     suite: str = "bookworm",
     lock: str = "mirror/catalogue.lock",
+    only: str = "",
 ) -> None:
     """Print (or write) what Maven, pip, apt and Salt need to use the mirror and nothing else."""
     from mirror import client_config as config
     from mirror.client_site import SiteRequest, make_site
 
     folder = str(Path(into).absolute()) if into else "/etc/pnda-mirror"
-    request = SiteRequest(base_uri, ca, trust, at or folder, suite, Path(lock))
-    names = [word.strip() for word in client.split(",") if word.strip()]
+    request = SiteRequest(base_uri, ca, trust, at or folder, suite, Path(lock), _words(only))
+    names = _words(client)
     site, clients = make_site(request, names)
     made = config.files(site, clients)
     for note in config.notes(site, names if "all" not in names else list(config.CLIENTS)):

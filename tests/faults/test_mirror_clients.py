@@ -129,22 +129,27 @@ def _clean(**more: Any) -> dict[str, str]:
     return {**kept, **{key: str(value) for key, value in more.items()}}
 
 
+def _commands(mirror: Mirror, client: str) -> list[str]:
+    """What README.txt tells to do for a client, line by line."""
+    text = (mirror.given / "README.txt").read_text().split(f"\n\n{client}\n")[1]
+    return [line.strip() for line in text.split("\n\n")[0].splitlines()]
+
+
 def _pip(mirror: Mirror, folder: Path, *words: Any) -> Finished:
-    # A user's own file names another index, which must not be asked.
+    # A user's own file and environment name another index and authority, which must not be used.
     (folder / "home" / ".config" / "pip").mkdir(parents=True, exist_ok=True)
     own = "[global]\nextra-index-url = http://127.0.0.1:9/simple/\ntimeout = 2\nretries = 0\n"
     (folder / "home" / ".config" / "pip" / "pip.conf").write_text(own)
-    environment = {key: value for key, value in _clean().items() if value}
-    environment |= {"PIP_CONFIG_FILE": str(mirror.given / "pip.conf"), "HOME": str(folder / "home")}
-    gone = [word for key in _clean() for word in ("-u", key)]
-    python = bootstrap.system_python()
+    unwanted = ["PIP_CERT", "PIP_INDEX_URL", "PIP_FIND_LINKS", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"]
+    environment = [f"HOME={folder}/home", "PATH=/usr/bin:/bin", *(f"{name}=/none" for name in unwanted)]
     venv = folder / "venv"
     if not venv.exists():
-        run([python, "-m", "venv", venv], timeout=120)
-    return run(
-        ["env", *gone, *(f"{k}={v}" for k, v in environment.items()), venv / "bin" / "pip", *words],
-        timeout=120, cwd=folder, check=False,
-    )  # fmt: skip
+        run([bootstrap.system_python(), "-m", "venv", venv], timeout=120)
+    *setting, install = _commands(mirror, "pip")
+    assert install.startswith("pip install --require-hashes")
+    script = "\n".join([*setting, f'exec {venv}/bin/pip "$@"'])
+    command = ["env", "-i", *environment, "sh", "-ec", script, "sh", *words]
+    return run(command, timeout=120, cwd=folder, check=False)
 
 
 def test_pip(mirror: Mirror, tmp_path: Path) -> None:
@@ -171,20 +176,11 @@ def test_pip(mirror: Mirror, tmp_path: Path) -> None:
 
 
 def _maven(mirror: Mirror, folder: Path) -> Finished:
-    store = mirror.given / "truststore.p12"
-    options = f"-Djavax.net.ssl.trustStore={store} -Djavax.net.ssl.trustStoreType=PKCS12"
-    environment = _clean(MAVEN_OPTS=f"{options} -Djavax.net.ssl.trustStorePassword=changeit")
     (folder / "pom.xml").write_text(CHILD)
-    command: list[Any] = [
-        "mvn",
-        "-B",
-        "-ntp",
-        "--settings",
-        mirror.given / "settings.xml",
-        "--strict-checksums",
-    ]
-    local = f"-Dmaven.repo.local={folder / 'repository'}"
-    return run([*command, local, "validate"], timeout=180, cwd=folder, env=environment, check=False)
+    setting, build = _commands(mirror, "maven")
+    more = f"-B -ntp -Dmaven.repo.local={folder}/repository"
+    script = f"{setting}\n{build.removesuffix('package')} {more} validate"
+    return run(["sh", "-ec", script], timeout=180, cwd=folder, env=_clean(), check=False)
 
 
 def test_maven(mirror: Mirror, tmp_path: Path) -> None:
@@ -192,9 +188,6 @@ def test_maven(mirror: Mirror, tmp_path: Path) -> None:
     done = _maven(mirror, tmp_path / "project")
     assert done.code == 0, done.tail()
     assert (tmp_path / "project" / "repository" / "site" / "parent" / "1" / "parent-1.pom").exists()
-    readme = (mirror.given / "README.txt").read_text()
-    assert "--strict-checksums" in readme
-    assert "-Djavax.net.ssl.trustStoreType=PKCS12" in readme
 
 
 @pytest.mark.parametrize("bad", ["tampered", "no checksum"])
@@ -294,9 +287,7 @@ def test_salt_refuses_other_bytes(mirror: Mirror, tmp_path: Path) -> None:
 
 
 def test_curl_and_sha512sum(mirror: Mirror, tmp_path: Path) -> None:
-    lines = [line.strip() for line in (mirror.given / "README.txt").read_text().splitlines()]
-    start = lines.index("by hand")
-    script = "set -e\n" + "\n".join(lines[start + 1 :])
+    script = "\n".join(["set -e", *_commands(mirror, "by hand")])
     done = run(["sh", "-c", script], timeout=60, cwd=tmp_path, env=_clean())
     assert done.stdout == "flink-1.tar.gz: OK\n"
     whole = (tmp_path / "flink-1.tar.gz").read_bytes()

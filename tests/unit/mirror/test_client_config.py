@@ -169,19 +169,25 @@ def lock(tmp_path: Path) -> Path:
 
 
 def request(lock: Path, **values: Any) -> SiteRequest:
-    given = {"base_uri": "https://m", "ca": "", "trust": "", "at": "/etc/m", "suite": "bookworm"}
+    given: dict[str, Any] = {
+        "base_uri": "https://m",
+        "ca": "",
+        "trust": "",
+        "at": "/etc/m",
+        "suite": "bookworm",
+    }
     return SiteRequest(**{**given, **values}, lock=lock)
 
 
 def test_wrong_options_are_said(lock: Path, tmp_path: Path) -> None:
     issued = issue(CertificateRequest(("m",), tmp_path))
-    cases: list[tuple[dict[str, str], list[str], str]] = [
+    cases: list[tuple[dict[str, Any], list[str], str]] = [
         ({}, ["ant"], "no such client"), ({}, [], "names nobody"), ({"suite": "a b"}, ["all"], "no suite"),
         ({"ca": str(issued.ca), "base_uri": "http://m"}, ["all"], "--ca is for https"),
         ({"ca": str(issued.certificate)}, ["all"], "no authority's"),
         ({"ca": "/none"}, ["all"], "No such file"),
         ({"trust": "/none"}, ["all"], "No such file"), ({"trust": str(issued.ca)}, ["all"], "public keys"),
-        ({"at": "/a b"}, ["all"], "on a client"),
+        ({"at": "/a b"}, ["all"], "on a client"), ({"only": ("none",)}, ["all"], "none"),
     ]  # fmt: skip
     for values, names, text in cases:
         with pytest.raises(UsageError, match=text):
