@@ -180,13 +180,9 @@ def _limits(partial: Path) -> Iterator[None]:
     try:
         with writing(partial):
             yield
-    except OSError as error:
-        if error.errno != errno.EFBIG:
-            raise
-        raise DiskError(
-            f"{partial}: the file system holds no file so long", "export with --split 4095M"
-        ) from error
     except DiskError as error:
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EFBIG:
+            raise DiskError(error.message, "export with --split 4095M") from error
         raise DiskError(
             error.message, f"{error.cure} (what is written stays in {partial}, and is continued)"
         ) from error
