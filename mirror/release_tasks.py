@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from invoke.context import Context
+from invoke.exceptions import Exit
 from invoke.tasks import task
 
 from core import console
@@ -56,10 +57,11 @@ def _line(row: dict[str, Any]) -> str:
         said.append(f"went back from {row['rollback_of']}")
     if row["same_tree_as"]:
         said.append(f"content of {row['same_tree_as']}")
+    size = f"{row['bytes'] / 1e6:.0f} MB" if row["bytes"] else "-"  # not recorded, in old releases
     signers = ", ".join(signer[-16:] for signer in row["signers"]) or "nobody"
     return (
         f"{mark} {row['serial']:>4}  {row['date'][:16].replace('T', ' ')}  {row['root_digest'][:12]}  "
-        f"{row['files']:>6} files {row['bytes'] / 1e6:>8.0f} MB  signed by {signers}  "
+        f"{row['files']:>6} files {size:>8}  signed by {signers}  "
         f"[{', '.join(row['groups'])}]" + (f"  ({', '.join(said)})" if said else "")
     )
 
@@ -172,6 +174,27 @@ def publish(_: Context, into: str = "", root: str = "", copy: bool = False, dry_
     console.result(document, "\n".join(lines))
 
 
+@task(
+    positional=["a", "b"],
+    help={
+        "a": "A serial, `current`, a lock's file, a release's folder, or another mirror's root.",
+        "b": "The same.",
+        "root": _HELP_ROOT,
+        "markdown": "Print a document in Markdown.",
+    },
+)
+def diff(_: Context, a: str, b: str, root: str = "", markdown: bool = False) -> None:
+    """Say what differs in B, seen from A: files, versions, signers, licences, bytes to fetch; 1 if any."""
+    from mirror import diff as comparing
+    from mirror.diff_sides import load
+
+    found = comparing.diff(load(a, _root(root)), load(b, _root(root)))
+    lines = (comparing.markdown if markdown else comparing.text)(found)
+    console.result(comparing.document(found), "\n".join(lines))
+    if not found.same:
+        raise Exit(code=1)
+
+
 def _serials(text: str) -> tuple[int, ...]:
     words = [word.strip() for word in text.split(",") if word.strip()]
     for word in words:
@@ -180,4 +203,4 @@ def _serials(text: str) -> tuple[int, ...]:
     return tuple(map(int, words))
 
 
-RELEASE_TASKS = (list_releases, rollback, gc, publish)
+RELEASE_TASKS = (list_releases, rollback, gc, publish, diff)

@@ -4,12 +4,15 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.faults.mirror_world import World
+from tests.faults.mirror_world import ROOT, World
 
 FIRST = {f"file{number}.tgz": os.urandom(3000) for number in range(3)}
 SECOND = {"file0.tgz": b"another file0", "file1.tgz": FIRST["file1.tgz"], "new.tgz": b"new"}
@@ -223,3 +226,44 @@ def test_going_back_and_dropping_wait_for_nobody_at_work(two: World) -> None:
         run(two, "gc", "--keep", 1, "--grace", 0, code=3)
         assert run(two, "gc", "--keep", 1, "--grace", 0, "--dry-run")["dropped"] == [1]
     assert [row["serial"] for row in run(two, "releases")] == [1, 2]
+
+
+def compare(world: World, *words: Any, code: int = 1) -> Any:
+    done = subprocess.run(
+        [sys.executable, "-m", "core.program", "mirror.diff", *map(str, words), "--root", str(world.root)],
+        cwd=ROOT, env=world.environment, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout if code < 2 else done.stderr
+
+
+def test_releases_locks_and_other_roots_are_compared(two: World) -> None:
+    found = json.loads(compare(two, 1, "current", "--json"))
+    assert found["same"] is False
+    assert found["added"]["mirror_misc/new.tgz"] == len(SECOND["new.tgz"])
+    assert found["removed"]["mirror_misc/file2.tgz"] == 3000
+    assert found["changed"]["mirror_misc/file0.tgz"] == len(SECOND["file0.tgz"])
+    locked = sum(len(SECOND[name]) for name in ("file0.tgz", "new.tgz"))
+    assert found["wire_bytes"] > locked
+    assert "mirror_misc/new.tgz" in compare(two, 1, 2)
+    assert "| added | `mirror_misc/new.tgz` |" in compare(two, 1, 2, "--markdown")
+    assert json.loads(compare(two, two.lock, 2, "--json", code=0))["same"] is True
+    other = two.folder / "other"
+    shutil.copytree(two.root, other, symlinks=True)
+    for name in (other, other / "current", other / "releases" / "2"):
+        assert "same files" in compare(two, name, 2, code=0)
+    run(two, "rollback")
+    assert "same files" in compare(two, 1, "current", code=0)
+    assert "there are: 1, 2, 3" in compare(two, 1, 9, code=2)
+    assert "no release and no lock" in compare(two, 1, "nothing", code=2)
+
+
+def test_a_damaged_release_is_not_compared(two: World) -> None:
+    (two.root / "releases" / "1" / "SHA512SUMS").unlink()
+    done = subprocess.run(
+        [sys.executable, "-m", "core.program", "mirror.diff", "1", "2", "--root", str(two.root)],
+        cwd=ROOT, env=two.environment, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "SHA512SUMS: cannot be read" in done.stderr
