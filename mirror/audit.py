@@ -13,7 +13,7 @@ from pathlib import Path
 from core.errors import WorldError
 from core.files import sha256_of
 from mirror import kept_debs, lockfile
-from mirror.contents import LOCK, Content, contents, root_digest
+from mirror.contents import LOCK, Content, contents, root_digest, unsigned
 from mirror.release import Record, Releases
 from mirror.sealing import outside_of
 from mirror.sealing import verify as verify_seal
@@ -85,6 +85,9 @@ def audit(root: Path, lock: Path, keyring: bytes | None = None, at_least: int = 
         asked = lockfile.load(lock)
         inside = kept_debs.of_release(folder)
         expected = contents(inside, (folder / LOCK).read_bytes(), record.entries)
+        if root_digest(expected) != record.root_digest:
+            # Another version of this program made it: then its links tell what it was published with.
+            expected = _as_linked(disk)
         if inside.digest != record.lock_digest or root_digest(expected) != record.root_digest:
             raise WorldError(
                 f"{folder}: the release's lock and its record do not belong together",
@@ -126,6 +129,15 @@ def reading(root: Path, folder: Path) -> Iterator[Disk]:
         yield Disk(there, stored, {inode: pool.submit(_digest, *names[inode]) for inode in ordered})
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _as_linked(disk: Disk) -> dict[str, Content]:
+    names = {status.st_ino: path.rpartition("/")[2] for path, status in disk.stored.items()}
+    return {
+        path: Content(names.get(status.st_ino, ""), status.st_size)
+        for path, status in disk.there.items()
+        if unsigned(path)
+    }
 
 
 def examine(disk: Disk, record: Record, expected: Mapping[str, Content]) -> Findings:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import UsageError, WorldError
-from mirror import lockfile
+from mirror import kept_debs, lockfile
 from mirror import record as records
-from mirror.contents import LOCK, RECORD, SUMS, contents, unsigned
+from mirror.contents import RECORD, SUMS, contents, unsigned
 from mirror.lockfile import Lock, LockedFile
 from mirror.paths import path_fault
 from mirror.record import Record
@@ -68,7 +68,7 @@ def _release(folder: Path, record: Record) -> Side:
     sums = _sums(folder)
     files = {path: (digest, _size(folder, path)) for path, digest in _parsed(sums, folder).items()}
     files[SUMS] = (hashlib.sha512(sums).hexdigest(), len(sums))
-    loaded = lockfile.load(folder / LOCK)
+    loaded = kept_debs.of_release(folder)
     locked = {item.path: item for item in loaded.files_of(record.entries)}
     return Side(f"release {record.serial} ({folder})", files, locked, record.groups, record)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from mirror.build import BuildRequest, build
 from tests.faults.mirror_world import ROOT, World
 
 FIRST = {f"file{number}.tgz": os.urandom(3000) for number in range(3)}
@@ -267,3 +268,30 @@ def test_a_damaged_release_is_not_compared(two: World) -> None:
     )  # fmt: skip
     assert done.returncode == 1
     assert "SHA512SUMS: cannot be read" in done.stderr
+
+
+def test_a_release_of_another_version_of_this_program_is_audited_and_gone_back_to(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is generated may change from version to version; a release stays what it was published as."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(world.folder / "cache"))
+    world.write(dict(FIRST))
+    with monkeypatch.context() as other:
+        other.setattr("mirror.pages.files", lambda *_: {"index.html": b"another page"})
+        build(BuildRequest(world.catalogue, world.lock, world.root))
+    audited(world, FIRST)
+    page = world.current() / "index.html"
+    before = page.stat()
+    rewrite(page, b"damaged page")
+    os.utime(page, ns=(before.st_atime_ns, before.st_mtime_ns))
+    done = world.command("audit")
+    assert done.returncode == 1
+    assert "changed: index.html" in done.stderr
+    rewrite(page, b"another page")
+    os.utime(page, ns=(before.st_atime_ns, before.st_mtime_ns))
+    page.chmod(0o444)
+    world.write(dict(SECOND))
+    run(world, "build", "--allow-shrink")
+    assert run(world, "rollback")["content_of"] == 1
+    assert (world.current() / "index.html").read_bytes() == b"another page"
+    audited(world, FIRST)
