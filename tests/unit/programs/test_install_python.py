@@ -120,3 +120,15 @@ def test_a_missing_wheel(case: Case) -> None:
 
 def test_a_wrong_call() -> None:
     assert subprocess.run([PROGRAMS / "install-python"], capture_output=True, check=False).returncode == 2
+
+
+def test_a_mirror_that_is_shared_with_pnda_has_the_same_project_twice(case: Case) -> None:
+    """PNDA's own page names another file of the project; ours lies beside it, under a name of its own."""
+    simple = case.site.root / "mirror_python" / "simple"
+    simple.rename(simple.with_name("simple-flink"))
+    other = simple / "tiny-thing"
+    other.mkdir(parents=True)
+    (other / "index.html").write_text('<a href="../../packages/tiny_thing-0.9.tar.gz#md5=0">tiny</a>\n')
+    done = case.run()
+    assert done.returncode == 0, done.stderr
+    assert (case.environment / ".complete").exists()
