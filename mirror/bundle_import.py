@@ -16,8 +16,9 @@ from mirror.bundle_read import Bundle, opened
 from mirror.bundle_source import into_store
 from mirror.cache import Need, require_space
 from mirror.contents import RECORD, Content, unsigned
+from mirror.healing import heal, is_whole
 from mirror.ownership import builder_lock
-from mirror.release import Releases, untouched
+from mirror.release import Releases
 from mirror.signing import verify_detached
 from mirror.store import Store, seems_whole
 
@@ -30,7 +31,8 @@ class ImportReport:
     """What an import did. ``taken`` blobs of ``taken_bytes`` came out of the bundle, the rest was here.
 
     ``signer`` is the primary fingerprint behind the bundle's signature. ``published`` is False when
-    this release was the published one already.
+    this release was the published one already, and whole; ``healed`` counts the files that were put
+    right in a release that was here and damaged.
     """
 
     release: Path
@@ -39,6 +41,7 @@ class ImportReport:
     signer: str
     taken: int
     taken_bytes: int
+    healed: int
     published: bool
 
 
@@ -69,24 +72,28 @@ def import_bundle(paths: Sequence[Path], root: Path, keyring: bytes, *, allow_ol
         outside = _outside(bundles)
         with builder_lock(root):
             store, releases = Store(root), Releases(root)
-            same = _agrees_with_published(releases, manifest, outside, allow_older=allow_older)
+            present = _not_older(releases, manifest, allow_older=allow_older)
             store.prepare()
             releases.sweep()
+            same = _same(releases, manifest, outside)
             found = {item.path: Content(item.sha256, item.size) for item in manifest.files}
-            if same is not None and untouched(same, found, store):
-                return ImportReport(
-                    same, manifest.serial, manifest.root_digest, signer, 0, 0, published=False
-                )
             here = _here(store, manifest)
+            if same and same == present and is_whole(same, found, outside, store):
+                return ImportReport(
+                    same, manifest.serial, manifest.root_digest, signer, 0, 0, 0, published=False
+                )
             _refuse_baseless(manifest, here, root)
             taken = _take(bundles, here, store)
             _put_outside(outside, manifest, store)
             store.flush()
             _complete(bundles, store)
-            folder = _publish(releases, store, manifest, found, outside)
+            healed = heal(same, found, outside, store) if same else 0
+            folder = same or releases.adopt(store, found, outside, manifest.serial)
+            if folder != releases.root / releases.current.readlink():
+                releases.point_to(folder)
     return ImportReport(
         folder, manifest.serial, manifest.root_digest, signer, len(taken),
-        sum(member.size for member in taken), published=True,
+        sum(member.size for member in taken), healed, published=True,
     )  # fmt: skip
 
 
@@ -136,32 +143,31 @@ def _outside(bundles: Sequence[Trusted]) -> dict[str, bytes]:
     return found
 
 
-def _agrees_with_published(
-    releases: Releases, manifest: Manifest, outside: Mapping[str, bytes], *, allow_older: bool
-) -> Path | None:
-    """Return the published release if it is this one. Raises WorldError for an older or a clashing one."""
+def _not_older(releases: Releases, manifest: Manifest, *, allow_older: bool) -> Path | None:
+    """Return the folder of the published release. Raises WorldError if the bundle's is older."""
     present = releases.published()
-    serial = manifest.serial
-    if present and serial < present[1].serial and not allow_older:
+    if present and manifest.serial < present[1].serial and not allow_older:
         raise WorldError(
-            f"the bundle has release {serial}, and {present[1].serial} is published here: it is older",
+            f"the bundle has release {manifest.serial}, which is older than the published one "
+            f"({present[1].serial})",
             "ask the sender for the newest; if you want the older one, say --allow-older",
         )
-    here = releases.folder / str(serial)
-    if here.is_dir() and present and serial <= present[1].serial and not _is_same(here, outside):
+    return present[0] if present else None
+
+
+def _same(releases: Releases, manifest: Manifest, outside: Mapping[str, bytes]) -> Path | None:
+    """Return the folder of this very release, if it is here. Raises WorldError if that is another one."""
+    folder = releases.folder / str(manifest.serial)
+    if not folder.is_dir():
+        return None
+    record = folder / RECORD
+    if not record.is_file() or record.read_bytes() != outside[RECORD]:
         raise WorldError(
-            f"there is another release {serial} here already than the bundle's ({manifest.root_digest})",
+            f"there is another release {manifest.serial} here already than the bundle's "
+            f"({manifest.root_digest})",
             "a root takes releases of one sender: import into another --root, or have a newer one exported",
         )
-    return here if present and present[0] == here else None
-
-
-def _is_same(folder: Path, outside: Mapping[str, bytes]) -> bool:
-    """Tell whether the release in ``folder`` has the same record and the same signatures."""
-    try:
-        return all((folder / path).read_bytes() == data for path, data in outside.items())
-    except OSError:
-        return False
+    return folder
 
 
 def _here(store: Store, manifest: Manifest) -> set[str]:
@@ -256,22 +262,6 @@ def _truncated(one: Trusted) -> WorldError:
 
 def _is_here(store: Store, item: Item) -> bool:
     return seems_whole(store.path(item.sha256), item.sha256, item.size)
-
-
-def _publish(
-    releases: Releases,
-    store: Store,
-    manifest: Manifest,
-    found: Mapping[str, Content],
-    outside: Mapping[str, bytes],
-) -> Path:
-    folder = releases.folder / str(manifest.serial)
-    if not folder.is_dir():
-        return releases.adopt(store, found, outside, manifest.serial)
-    if not untouched(folder, found, store):
-        raise WorldError(f"{folder}: the release is here already, and damaged", "run ./inv mirror.repair")
-    releases.point_to(folder)
-    return folder
 
 
 def _shown(names: Iterable[str]) -> str:

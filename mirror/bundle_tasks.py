@@ -136,6 +136,8 @@ def import_bundle(_: Context, bundle: str, trust: str, root: str = "", allow_old
         f"signed by   {report.signer}\n"
         f"{report.taken} blobs, {report.taken_bytes / 1e6:.1f} MB came out of the bundle"
     )
+    if report.healed:
+        text += f"\n{report.healed} files of it were damaged here, and are right now"
     console.result({**vars(report), "release": str(report.release)}, text)
 
 

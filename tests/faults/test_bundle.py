@@ -207,3 +207,43 @@ def test_a_bundle_repairs_what_the_cache_has_not(sneaker: Sneaker) -> None:
     report = sneaker.run("repair", *words)
     assert (report["bundle_bytes"], report["requests"]) == (0, 1)
     sneaker.world.assert_whole()
+
+
+def damage(path: Path, data: bytes) -> None:
+    """Change the bytes and keep the date, like a failing disk."""
+    before = path.stat()
+    path.chmod(0o644)
+    path.write_bytes(data)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_the_same_bundle_again_puts_a_damaged_release_right_under_its_own_serial(
+    sneaker: Sneaker,
+) -> None:
+    """A site that cannot sign cannot publish anew: what it repairs keeps the sender's signatures."""
+    sneaker.build(dict(BODIES), "--sign-key", sneaker.key)
+    sneaker.export()
+    sneaker.take()
+    sneaker.assert_received()
+    release = (sneaker.other / "current").resolve()
+    files = release / "mirror_misc"
+    damage(files / "file0.tgz", b"a flipped bit in the blob")
+    (files / "file1.tgz").unlink()
+    (files / "file2.tgz").unlink()
+    (files / "file2.tgz").write_bytes(b"another file in its place")
+    (files / "file3.tgz").unlink()
+    (files / "file3.tgz").mkdir()
+    (files / "extra").write_bytes(b"extra")
+    (release / "release.json.asc").write_text("changed")
+    (release / "SHA512SUMS.asc").unlink()
+    again = sneaker.take()
+    assert (again["serial"], again["published"], again["taken"]) == (2, True, 1)
+    assert again["healed"] == 7
+    sneaker.assert_received()
+    kept = [
+        path.read_bytes() for path in (sneaker.other / "store" / "quarantine").iterdir() if path.is_file()
+    ]
+    wrong = [b"a flipped bit in the blob", b"another file in its place", b"changed", b"extra"]
+    assert sorted(kept) == wrong
+    assert sneaker.take()["published"] is False
+    sneaker.run("audit", "--root", sneaker.other, "--lock", sneaker.world.lock, "--trust", sneaker.trust)
