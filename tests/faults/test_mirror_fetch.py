@@ -65,6 +65,11 @@ def fetch(folder: Path, *urls: Any, size: int = SIZE, digests: Any = DIGESTS, po
     return fetcher.download(Wanted("x.tgz", [Location(url) for url in urls], size, digests))
 
 
+def date_in(seconds: float) -> str:
+    """An HTTP date that many seconds from now."""
+    return format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True)
+
+
 RIGHT: dict[str, list[Any]] = {
     "plain": [BODY],
     "Content-Encoding on a tgz": [encoded(BODY)],
@@ -73,9 +78,13 @@ RIGHT: dict[str, list[Any]] = {
     "slow": [slowly(BODY, 0.5)],
     "busy, then there": [status(503), BODY],
     "429 with seconds": [status(429, {"Retry-After": "0"}), BODY],
-    "503 with a date": [
-        status(503, {"Retry-After": format_datetime(datetime.now(UTC) - timedelta(1), usegmt=True)}), BODY
-    ],
+    "429 with a date": [status(429, {"Retry-After": date_in(-5)}), BODY],
+    "500, then there": [status(500), status(502), BODY],
+    "500 with seconds": [status(500, {"Retry-After": "1"}), BODY],
+    "503 with seconds": [status(503, {"Retry-After": "0"}), BODY],
+    "503 with a date": [status(503, {"Retry-After": date_in(-86400)}), BODY],
+    "no answer, then there": [raw(b""), BODY],
+    "Retry-After in no digits of ours": [status(503, {"Retry-After": "\xb2"}), BODY],
     "nonsense Retry-After": [status(503, {"Retry-After": "soon"}), BODY],
     "reset twice": [reset(BODY), reset(BODY), BODY],
     "cut short once": [truncated(BODY), BODY],
@@ -106,6 +115,27 @@ WRONG: dict[str, tuple[list[Any], type[PndaError], str]] = {
     "refused": ([status(403)], UpstreamError, "HTTP 403"),
     "wants a password": ([status(401)], UpstreamError, "HTTP 401"),
     "asks for too long a wait": ([status(503, {"Retry-After": "86400"}), BODY], UpstreamError, "too long"),
+    "asks by date for too long a wait": (
+        [status(503, {"Retry-After": date_in(86400)}), BODY],
+        UpstreamError,
+        "too long",
+    ),
+    "asks with a number beyond all bounds": (
+        [status(429, {"Retry-After": "9" * 400}), BODY],
+        UpstreamError,
+        "too long",
+    ),
+    "not there, and asks to wait": (
+        [status(404, {"Retry-After": "0"}), BODY],
+        UpstreamError,
+        "not published",
+    ),
+    "a longer length than the file": (
+        [raw(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (len(BODY) + 9) + BODY)],
+        UpstreamError,
+        "broke off",
+    ),
+    "a length below none": ([raw(b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nabc")], WorldError, "size 3"),
     "part of a file": (
         [status(206, {"Content-Range": f"bytes 0-9/{len(BODY)}"}, BODY)],
         UpstreamError,

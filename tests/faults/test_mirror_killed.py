@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -148,6 +149,50 @@ def check_after_the_kill(world: World, point: int) -> None:
     assert not (world.root / ".current.new").exists()
     first = world.root / "releases" / "1" / "mirror_misc"
     assert all((first / name).read_bytes() == body for name, body in OLD.items()), point
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Any]:
+    """A file system of 16 MB of our own. Mounting wants root: without it this fails, and says so."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)], check=True, timeout=30)
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True, timeout=30)
+
+
+def test_a_disk_that_is_full_from_any_change_on_is_exit_5_or_does_no_harm(
+    small_disk: Path, upstream: Any
+) -> None:
+    """A spread of the changes, or all of them in a full run. What follows works with room again."""
+    world = World(small_disk, upstream, {})
+    world.write(dict(OLD))
+    assert world.command("build").returncode == 0
+    world.write(dict(NEW))
+    changes, point, full = 2, 1, 0
+    while point <= changes:
+        shutil.rmtree(world.folder / "cache")
+        done = observed(world, "filler", FILL_AT=str(point))
+        assert done.returncode in (0, 5), (point, done.stderr)
+        assert "Traceback" not in done.stderr
+        if done.returncode == 5:
+            full += 1
+            assert "cure:" in done.stderr, point
+            assert "full" in done.stderr or "free" in done.stderr, (point, done.stderr)
+        (world.folder / "filler").unlink(missing_ok=True)
+        check_after_the_kill(world, point)
+        back_to(world, OLD)
+        changes = max(changes, int(done.stdout.splitlines()[-1]))
+        point += 1 if FULL else 1 + changes // 9
+    assert full > 2
+
+
+def back_to(world: World, bodies: dict[str, bytes]) -> None:
+    """Publish ``bodies`` alone in a new root, and let catalogue and lock be those for ``NEW``."""
+    shutil.rmtree(world.root)
+    world.write(dict(bodies))
+    assert world.command("build").returncode == 0
+    world.write(dict(NEW))
 
 
 def test_a_clock_that_was_set_back_changes_nothing(built: World, monkeypatch: pytest.MonkeyPatch) -> None:
