@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 PACKAGES = ("aria2", "curl", "wget")
-CONNECTIONS = 8  # as many as ours uses to one host
+HASHES = ("sha256sum", "sha512sum")
+CONNECTIONS = 50  # as many as ours uses to one host, and curl -Z by itself
+_SPLIT = 8  # the parts of a single file that aria2c fetches side by side
+
+Peer = Callable[[str, Sequence[str], Path], list[str]]
 
 
 def aria2c(base: str, names: Sequence[str], folder: Path) -> list[str]:
     """Return the words that fetch ``names`` below ``base`` into ``folder`` (which is the current one)."""
     (folder / "list").write_text("".join(f"{base}/{name}\n" for name in names))
-    split = CONNECTIONS if len(names) == 1 else 1
+    split = _SPLIT if len(names) == 1 else 1
     return [
         "aria2c", "-q", "-i", "list", "-j", str(CONNECTIONS), "-x", str(split), "-s", str(split),
         "--file-allocation=none", "--no-conf",
     ]  # fmt: skip
 
 
-def curl(base: str, names: Sequence[str], folder: Path, parallel: int = CONNECTIONS) -> list[str]:
+def curl(base: str, names: Sequence[str], folder: Path) -> list[str]:
     """Return the words that fetch ``names`` below ``base`` into ``folder`` (which is the current one)."""
     lines = [f'url = "{base}/{name}"\noutput = "{name}"\n' for name in names]
     (folder / "list").write_text("".join(lines))
-    return ["curl", "-q", "-sSf", "-Z", "--parallel-max", str(parallel), "-K", "list"]
-
-
-def curl_50(base: str, names: Sequence[str], folder: Path) -> list[str]:
-    """Return curl's words with its own default of 50 transfers at a time."""
-    return curl(base, names, folder, 50)
+    return ["curl", "-q", "-sSf", "-Z", "--parallel-max", str(CONNECTIONS), "-K", "list"]
 
 
 def wget(base: str, names: Sequence[str], folder: Path) -> list[str]:
@@ -37,10 +36,9 @@ def wget(base: str, names: Sequence[str], folder: Path) -> list[str]:
     return ["wget", "-q", "-i", "list"]
 
 
-PEERS = {
+PEERS: dict[str, Peer] = {
     f"aria2c, {CONNECTIONS} connections": aria2c,
     f"curl -Z, {CONNECTIONS} connections": curl,
-    "curl -Z, 50 connections": curl_50,
     "wget": wget,
 }
 
