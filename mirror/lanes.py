@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from typing import TypeVar
 
 Given = TypeVar("Given")
@@ -18,25 +21,33 @@ def in_lanes(
 ) -> None:
     """Do ``work(item)`` for all items; each lane has up to ``width`` threads of its own.
 
-    Within a lane the items begin in their order. The first error (or Ctrl-C) cancels what has not
-    begun, calls ``stop`` to end what has, and is raised when all have ended.
+    Within a lane the items begin in their order. The first error (or Ctrl-C) lets nothing more begin,
+    calls ``stop`` to end what has, and is raised when all have ended.
     """
-    pools: dict[str, ThreadPoolExecutor] = {}
-    futures: list[Future[None]] = []
-    try:
-        for item in items:
-            name = lane(item)
-            if name not in pools:
-                pools[name] = ThreadPoolExecutor(width, thread_name_prefix=f"lane-{name}")
-            futures.append(pools[name].submit(work, item))
-        ended, _ = wait(futures, return_when=FIRST_EXCEPTION)
-        for future in ended:
-            future.result()
-    except BaseException:
-        stop()
-        raise
-    finally:
-        for pool in pools.values():
-            pool.shutdown(wait=False, cancel_futures=True)
-        for pool in pools.values():
-            pool.shutdown(wait=True)
+    lanes: dict[str, deque[Given]] = {}
+    for item in items:
+        lanes.setdefault(lane(item), deque()).append(item)
+    given_up = threading.Event()
+
+    def walk(waiting: deque[Given]) -> None:
+        while not given_up.is_set():
+            try:
+                item = waiting.popleft()
+            except IndexError:
+                return
+            work(item)
+
+    with ExitStack() as pools:
+        try:
+            walks = []
+            for name, waiting in lanes.items():
+                threads = min(width, len(waiting))
+                pool = pools.enter_context(ThreadPoolExecutor(threads, thread_name_prefix=f"lane-{name}"))
+                walks += [pool.submit(walk, waiting) for _ in range(threads)]
+            ended, _ = wait(walks, return_when=FIRST_EXCEPTION)
+            for one in ended:
+                one.result()
+        except BaseException:
+            given_up.set()
+            stop()
+            raise
