@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from core import console
 from core.errors import UsageError, WorldError
-from mirror import kept_debs, lockfile, memo
+from mirror import kept_debs, lockfile, memo, project_files
 from mirror.cache import Cache
 from mirror.contents import Content, contents, locked, root_digest
 from mirror.lockfile import Lock, LockedFile
@@ -177,7 +177,8 @@ def _load(request: BuildRequest) -> _Checked:
 
 
 def _read(request: BuildRequest) -> tuple[Path, ...]:
-    return request.catalogue, request.lock, *kept_debs.own(request.root)
+    projects = project_files.beside(request.catalogue)
+    return request.catalogue, request.lock, *projects, *kept_debs.own(request.root)
 
 
 def _with_debs(

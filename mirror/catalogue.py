@@ -20,10 +20,12 @@ from mirror.entries import DebEntry as DebEntry
 from mirror.entries import Entry as Entry
 from mirror.entries import FileEntry as FileEntry
 from mirror.entries import MavenEntry as MavenEntry
+from mirror.entries import Project as Project
 from mirror.entries import PythonEntry as PythonEntry
 from mirror.entries import Signing as Signing
 from mirror.entries import Target as Target
 from mirror.paths import path_fault
+from mirror.project_files import sources
 
 
 @dataclass(frozen=True)
@@ -83,9 +85,29 @@ class _Reader:
 
     def common(self) -> tuple[str, tuple[str, ...], str, Signing]:
         used = [self.targets[name] for name in self._target_names() if name in self.targets]
-        text = json.dumps([self.raw, [vars(target) for target in used]], sort_keys=True)
+        text = json.dumps([self.raw, [vars(target) for target in used], *self._sources()], sort_keys=True)
         groups = tuple(sorted(self.raw["groups"]))
         return self.name, groups, hashlib.sha256(text.encode()).hexdigest(), self._signing()
+
+    def project(self) -> Project | None:
+        """Return the entry's Maven project, if it has one. Raises UsageError when its folder has no pom."""
+        if "project" not in self.raw:
+            return None
+        raw = self.raw["project"]
+        folder = self.document.path.parent / self.path("project", "folder")
+        if not (folder / "pom.xml").is_file():
+            raise self.fault(
+                ("project", "folder"), f"no pom.xml lies in {folder}", "name a folder beside the catalogue"
+            )
+        return Project(folder, tuple(raw.get("profiles", ())), tuple(raw.get("goals", ())))
+
+    def _sources(self) -> list[list[list[str]]]:
+        """Return path and SHA-256 of each file of the entry's project: they are a part of the entry."""
+        project = self.project()
+        if project is None:
+            return []
+        files = [(file.relative_to(project.folder).as_posix(), file) for file in sources(project.folder)]
+        return [[[name, hashlib.sha256(file.read_bytes()).hexdigest()] for name, file in files]]
 
     def _signing(self) -> Signing:
         signing = Signing(tuple(self.raw.get("signers", ())), "require" in self.raw)
@@ -140,16 +162,24 @@ def _artifact(text: str, versions: Iterable[str], classifier: str = "") -> Artif
 def _maven(reader: _Reader) -> MavenEntry:
     raw = reader.raw
     artifacts = tuple(
-        _artifact(item["artifact"], item["versions"], item.get("classifier", "")) for item in raw["artifacts"]
+        _artifact(item["artifact"], item["versions"], item.get("classifier", ""))
+        for item in raw.get("artifacts", ())
     )
+    project = reader.project()
+    if not artifacts and project is None:
+        raise reader.fault((), "nothing says which artifacts", "add `artifacts` or `project`")
     repository = reader.path("repository") if "repository" in raw else ""
     copies = tuple(
         Copies(reader.path("copies", i, "into"), tuple(item.get("only", ())))
         for i, item in enumerate(raw.get("copies", ()))
     )
+    if project is not None and not repository:
+        raise reader.fault(("project",), "a project needs a repository to build from", "add `repository`")
     if not repository and not copies:
         raise reader.fault((), "nothing says where the jars go", "add `repository` or `copies`")
-    return MavenEntry(*reader.common(), artifacts, bool(raw.get("closure", False)), repository, copies)
+    return MavenEntry(
+        *reader.common(), artifacts, bool(raw.get("closure", False)), project, repository, copies
+    )
 
 
 def _python(reader: _Reader) -> PythonEntry:

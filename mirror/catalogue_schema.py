@@ -59,6 +59,11 @@ _SUITE = {
     "description": "write a suite as apt's sources name it, such as bookworm",
 }
 _CLASSIFIER = {"type": "string", "pattern": r"^[A-Za-z0-9._-]+$"}
+_GOAL = {
+    "type": "string",
+    "pattern": r"^[a-z][A-Za-z0-9._-]*(:[A-Za-z0-9._-]+)*$",
+    "description": "write a phase, or a goal as prefix:goal or group:artifact:version:goal",
+}
 
 
 def _object(required: list[str], properties: dict[str, Any]) -> dict[str, Any]:
@@ -88,7 +93,7 @@ _KINDS: dict[str, dict[str, Any]] = {
     ),
     "maven": _entry(
         "maven",
-        ["artifacts"],
+        [],
         {
             "artifacts": {
                 "type": "array",
@@ -99,6 +104,23 @@ _KINDS: dict[str, dict[str, Any]] = {
                 ),
             },
             "closure": {"type": "boolean"},
+            "project": _object(
+                ["folder"],
+                {
+                    "folder": {
+                        "type": "string",
+                        "pattern": r"^projects/[A-Za-z0-9_][A-Za-z0-9._-]*$",
+                        "description": "write projects/NAME, a folder beside the catalogue",
+                    },
+                    "profiles": {
+                        "type": "array",
+                        "minItems": 1,
+                        "uniqueItems": True,
+                        "items": _CLASSIFIER,
+                    },
+                    "goals": {"type": "array", "minItems": 1, "uniqueItems": True, "items": _GOAL},
+                },
+            ),
             **_SIGNING,
             "repository": _TEXT,
             "copies": {

@@ -33,13 +33,14 @@ def contents(lock: Lock, lock_bytes: bytes, entries: Sequence[str]) -> dict[str,
     It depends on nothing but its arguments: no date, no machine, no serial.
     """
     # What an unchanged build does not need.
-    from mirror import kept_debs, pages, sbom, sidecars, simple_index
+    from mirror import kept_debs, maven_layout, pages, sbom, sidecars, simple_index
 
     entries = sorted(entries)
     files = sorted(lock.files_of(entries), key=lambda item: item.path)
     made = {LOCK: lock_bytes, **sidecars.files(files), **simple_index.files(files)}
     made |= sbom.files(lock, entries, files)
     made |= kept_debs.files(lock, entries)
+    made |= maven_layout.files(files)
     made |= pages.files(lock, entries, files)
     sums = {item.path: item.sha512 for item in files}
     sums |= {path: hashlib.sha512(data).hexdigest() for path, data in made.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -67,11 +68,27 @@ class FileEntry(Entry):
 
 
 @dataclass(frozen=True)
+class Project:
+    """A Maven project whose whole build is mirrored: ``pom.xml`` and ``src/`` in ``folder``.
+
+    ``profiles`` are switched on; ``goals`` are what a developer calls besides building.
+    """
+
+    folder: Path
+    profiles: tuple[str, ...] = ()
+    goals: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class MavenEntry(Entry):
-    """Artifacts, with ``closure`` their runtime closure too; ``repository`` is a folder in Maven's layout."""
+    """Artifacts, with ``closure`` their runtime closure too, and all that building ``project`` needs.
+
+    ``repository`` is a folder in Maven's layout.
+    """
 
     artifacts: tuple[Artifact, ...]
     closure: bool
+    project: Project | None
     repository: str
     copies: tuple[Copies, ...]
 

@@ -23,6 +23,8 @@ class LockedFile:
     ``source`` how to get it again (``kind`` and coordinate, never a registry's host),
     ``evidence`` which published checksums agreed and what is known of its signature. ``via`` has per
     entry the way to what the entry does not name itself: from what it names down to what needs this.
+    ``sha1`` is "" but for files of a Maven repository: Maven compares no other digest. Nothing here
+    believes it.
     """
 
     path: str
@@ -35,6 +37,7 @@ class LockedFile:
     evidence: Mapping[str, Any] = field(default_factory=dict)
     groups: tuple[str, ...] = ()
     via: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    sha1: str = ""
 
     @property
     def name(self) -> str:

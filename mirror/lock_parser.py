@@ -15,6 +15,7 @@ from mirror.paths import is_made_here, path_fault
 
 _MAX_BYTES = 64 << 20
 _DIGEST = {"sha256": re.compile(r"[0-9a-f]{64}"), "sha512": re.compile(r"[0-9a-f]{128}")}
+_SHA1 = re.compile(r"[0-9a-f]{40}")
 
 
 def parse(raw: bytes, path: Path) -> Lock:
@@ -137,7 +138,7 @@ class _Parser:
             self.fail(f"a file without a path: {row!r:.80}")
         line = f'"path": {json.dumps(path)}'
         known = ("path", "size", "sha256", "sha512", "entries", "source", "licence", "evidence")
-        self._keys(data, known, path, line, optional=("via",))
+        self._keys(data, known, path, line, optional=("via", "sha1"))
         if path_fault(path):
             self.fail(f"{path!r} {path_fault(path)}", line)
         if type(data["size"]) is not int or data["size"] < 0:
@@ -162,4 +163,7 @@ class _Parser:
         if not via.keys() <= set(entries):
             self.fail(f"{path}: via names an entry that does not bring it in", line)
         digests = (data["sha256"], data["sha512"])
-        return LockedFile(path, data["size"], *digests, entries, source, licence, evidence, groups, via)
+        sha1 = data.get("sha1", "")
+        if not isinstance(sha1, str) or (sha1 and not _SHA1.fullmatch(sha1)):
+            self.fail(f"{path}: sha1 is not SHA-1 in lower-case hex", line)
+        return LockedFile(path, data["size"], *digests, entries, source, licence, evidence, groups, via, sha1)

@@ -79,5 +79,7 @@ def _file_line(item: LockedFile) -> str:
     }
     if item.via:
         fields["via"] = {name: list(steps) for name, steps in item.via.items()}
+    if item.sha1:
+        fields["sha1"] = item.sha1
     # The path leads, so that a diff of two locks reads well.
     return '{"path": ' + json.dumps(item.path) + ", " + _line(fields)[1:]

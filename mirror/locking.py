@@ -121,7 +121,8 @@ def merge(files: Iterable[LockedFile]) -> list[LockedFile]:
             )
         else:
             names = tuple(sorted({*other.entries, *item.entries}))
-            merged[item.path] = replace(other, entries=names, via={**item.via, **other.via})
+            via, sha1 = {**item.via, **other.via}, other.sha1 or item.sha1
+            merged[item.path] = replace(other, entries=names, via=via, sha1=sha1)
     return list(merged.values())
 
 

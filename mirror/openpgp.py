@@ -20,6 +20,10 @@ HASHES = {
 WEAK_HASHES = frozenset({"MD5", "SHA1", "RIPEMD160"})
 
 _SIGNATURE = 2
+# Some publishers' tools put a detached signature into a compressed data packet (of unknown length, with
+# the algorithm "uncompressed"), armoured as a message.
+_DETACHED = ("SIGNATURE", "MESSAGE")
+_UNCOMPRESSED = bytes([0xA3, 0])
 _BEGIN = re.compile(r"-----BEGIN PGP ([A-Z0-9 ,/]+)-----")
 _HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]*: ?.*")
 _CRC = re.compile(r"=[A-Za-z0-9+/]{4}")
@@ -87,19 +91,21 @@ def signatures(text: str) -> tuple[bytes, tuple[SignatureFacts, ...]]:
     a document.
     """
     stripped = text.strip().lstrip("\ufeff")
-    if not stripped.startswith("-----BEGIN PGP SIGNATURE-----") or not stripped.endswith(
-        "-----END PGP SIGNATURE-----"
+    if not any(
+        stripped.startswith(f"-----BEGIN PGP {kind}-----") and stripped.endswith(f"-----END PGP {kind}-----")
+        for kind in _DETACHED
     ):
         raise FormatError("it is no armoured detached signature")
     raw, facts = b"", []
     for block in blocks(stripped):
-        if block.fault or block.kind != "SIGNATURE":
+        if block.fault or block.kind not in _DETACHED:
             raise FormatError(block.fault or f"it holds a {block.kind.lower()}")
-        for tag, body in packets(block.data):
+        data = block.data.removeprefix(_UNCOMPRESSED)
+        for tag, body in packets(data):
             if tag != _SIGNATURE:
                 raise FormatError("it holds more than signatures")
             facts.append(_signature(body))
-        raw += block.data
+        raw += data
     if not facts:
         raise FormatError("it holds no signature")
     return raw, tuple(facts)

@@ -17,12 +17,13 @@ from packaging.utils import (
 )
 from packaging.version import InvalidVersion, Version
 
-from mirror import catalogue, kept_debs, lockfile, maven
+from mirror import catalogue, kept_debs, lockfile
 from mirror.cache import Cache
 from mirror.catalogue import Artifact, AssemblyEntry, DebEntry, Entry, FileEntry, MavenEntry, PythonEntry
 from mirror.fetch import Fetcher
 from mirror.lockfile import Lock
-from mirror.maven import Coordinate
+from mirror.maven import Coordinate, parse_coordinate
+from mirror.poms import parse_xml
 from mirror.upstreams import Upstreams
 
 _METADATA_LIMIT = 16 << 20
@@ -145,7 +146,7 @@ class _Asker:
             place = repository.base.at(f"{repository.base.url.rstrip('/')}/{folder}/maven-metadata.xml")
             answer = self.fetcher.text(place, _METADATA_LIMIT)
             if answer is not None:
-                root = maven.parse_xml(answer[0].encode(), str(place))
+                root = parse_xml(answer[0].encode(), str(place))
                 listed |= {node.text.strip() for node in root.iterfind(".//versions/version") if node.text}
         # A repository may list versions whose files it does not have.
         for version in final_versions(listed, locked, self.same_line)[:_TRIES]:
@@ -160,7 +161,7 @@ class _Asker:
     def _locked_version(self, entry: str, artifact: Artifact) -> str:
         for item in (*self.lock.files, *self.lock.inputs):
             if entry in item.entries and item.source["kind"] == "maven":
-                found = maven.parse_coordinate(str(item.source["coordinate"]))
+                found = parse_coordinate(str(item.source["coordinate"]))
                 if (found.group, found.artifact, found.classifier, found.extension) == (
                     artifact.group, artifact.artifact, artifact.classifier, "jar",
                 ):  # fmt: skip

@@ -11,6 +11,7 @@ _MADE = (
 )  # fmt: skip
 _PAGE = "index.html"
 _MADE_FOLDERS = ("mirror_python/simple/", "mirror_deb/dists/", "mirror_keys/")
+_MADE_FOR_MAVEN = re.compile(r"mirror_maven/(.+\.sha1|(.+/)?maven-metadata\.xml)")
 SIDECAR = ".sha512.txt"
 
 
@@ -31,7 +32,9 @@ def path_fault(path: str) -> str:
 def is_made_here(path: str) -> bool:
     """Tell whether the release writes ``path`` itself, so that no entry may bring it."""
     page = path.rsplit("/", 1)[-1] == _PAGE
-    return page or path in _MADE or path.endswith(SIDECAR) or path.startswith(_MADE_FOLDERS)
+    if page or _MADE_FOR_MAVEN.fullmatch(path):
+        return True
+    return path in _MADE or path.endswith(SIDECAR) or path.startswith(_MADE_FOLDERS)
 
 
 def wants_sidecar(path: str) -> bool:

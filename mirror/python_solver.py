@@ -24,7 +24,7 @@ from core import bootstrap, console
 from core.errors import UpstreamError, WorldError
 from core.process import run
 from mirror.catalogue import PythonEntry, Target
-from mirror.maven import redact_addresses
+from mirror.maven_run import redact_addresses
 from mirror.python_index import Settings
 from mirror.resolving import Missing, NotPublishedError
 from mirror.upstreams import Upstreams

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from core import console
-from mirror import maven
+from core.errors import WorldError
+from mirror import digests, maven_closure
 from mirror.catalogue import Artifact, Entry, MavenEntry
 from mirror.lockfile import LockedFile
-from mirror.maven import Coordinate, PomFacts, Repository
+from mirror.maven import Coordinate
+from mirror.maven_closure import Landed
+from mirror.maven_run import ArtifactsAbsentError
+from mirror.maven_settings import Repository
 from mirror.pin import Pinned, in_parallel
+from mirror.poms import PomFacts, pom_facts
 from mirror.resolving import Missing, NotPublishedError, Resolver
 
 _MAX_PARENTS = 20
@@ -27,32 +35,98 @@ class Chosen:
 def resolve(entry: MavenEntry, resolver: Resolver) -> list[LockedFile]:
     """Return the files of ``entry``. Raises NotPublishedError with all that is missing."""
     chosen = choose(entry.name, entry.artifacts, resolver)
+    needed = _needed(entry, sorted(item.coordinate for item in chosen), resolver)
     instead = {item.coordinate: item.instead_of for item in chosen}
-    ways: dict[Coordinate, tuple[str, ...]] = dict.fromkeys(sorted(instead), ())
-    if entry.closure:
-        console.say(f"   {entry.name}: Maven resolves the closure of {len(ways)} artifacts")
-        ways = maven.closure(ways)
-    coordinates = tuple(ways)
-    jars = pin_all(entry, coordinates, resolver, instead)
-    poms = _poms(entry, coordinates, resolver)
-    licences = {coordinate: _licence(coordinate.pom, poms) for coordinate in coordinates}
+    jars = pin_all(entry, tuple(needed.ways), resolver, instead)
+    poms = _poms(entry, {*needed.poms, *(item.pom for item in jars)}, resolver)
+    _check_read(needed.read, {**jars, **{item: pinned for item, (pinned, _) in poms.items()}})
+    licences = {coordinate: _licence(coordinate.pom, poms) for coordinate in jars}
     files = []
     for copies in entry.copies:
         for coordinate, pinned in jars.items():
             if not copies.only or coordinate.artifact in copies.only:
-                path = f"{copies.into}/{coordinate.file}"
-                files.append(resolver.locked(path, entry, pinned, licences[coordinate], ways[coordinate]))
+                path, way = f"{copies.into}/{coordinate.file}", needed.ways[coordinate]
+                files.append(resolver.locked(path, entry, pinned, licences[coordinate], way))
     if entry.repository:
+        above = _ways_to_poms(needed.ways, poms)
         for coordinate, pinned in jars.items():
-            path = f"{entry.repository}/{coordinate.path}"
-            files.append(resolver.locked(path, entry, pinned, licences[coordinate], ways[coordinate]))
-        above = _ways_to_poms(ways, poms)
+            way = needed.ways[coordinate]
+            files.append(_kept(entry, resolver, coordinate, pinned, licences[coordinate], way))
         for coordinate, (pinned, _) in poms.items():
-            path = f"{entry.repository}/{coordinate.path}"
-            licence = _licence(coordinate, poms)
-            files.append(resolver.locked(path, entry, pinned, licence, above.get(coordinate, ())))
-    _check_only(entry, coordinates)
+            way = above.get(coordinate, ())
+            files.append(_kept(entry, resolver, coordinate, pinned, _licence(coordinate, poms), way))
+    _check_only(entry, jars)
     return files
+
+
+@dataclass(frozen=True)
+class _Needed:
+    """Artifacts with the ways to them, poms that Maven read besides, and the bytes of what it read."""
+
+    ways: dict[Coordinate, tuple[str, ...]]
+    poms: frozenset[Coordinate] = frozenset()
+    read: Mapping[Coordinate, str] = field(default_factory=dict)
+
+
+def _needed(entry: MavenEntry, roots: Sequence[Coordinate], resolver: Resolver) -> _Needed:
+    """Return what Maven says that ``entry`` needs. Raises NotPublishedError for what it cannot find."""
+    ways: dict[Coordinate, tuple[str, ...]] = dict.fromkeys(roots, ())
+    landed: list[Landed] = []
+    read: dict[Coordinate, str] = {}
+    try:
+        if entry.closure and roots:
+            console.say(f"   {entry.name}: Maven resolves the closure of {len(roots)} artifacts")
+            with _scratch(resolver) as scratch:
+                found = maven_closure.closure(roots, resolver.upstreams.repositories(), scratch)
+                ways |= found.ways
+                landed += found.poms
+                read |= _digests(found.poms)
+        if entry.project is not None:
+            console.say(f"   {entry.name}: Maven builds the project in {entry.project.folder.name}")
+            with _scratch(resolver) as scratch:
+                built = maven_closure.build(entry.project, resolver.upstreams.repositories(), scratch)
+                landed += built
+                read |= _digests(built)
+    except ArtifactsAbsentError as error:
+        raise NotPublishedError([Missing(entry.name, name, ()) for name in error.names]) from error
+    for item in landed:
+        if item.coordinate.extension != "pom":
+            ways.setdefault(item.coordinate, ())
+    poms = frozenset(item.coordinate for item in landed if item.coordinate.extension == "pom")
+    return _Needed(dict(sorted(ways.items())), poms, read)
+
+
+@contextmanager
+def _scratch(resolver: Resolver) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="maven-", dir=resolver.cache.temporary) as name:
+        yield Path(name)
+
+
+def _digests(landed: Iterable[Landed]) -> dict[Coordinate, str]:
+    return {item.coordinate: digests.of_file(item.file).sha256 for item in landed}
+
+
+def _check_read(read: Mapping[Coordinate, str], pinned: Mapping[Coordinate, Pinned]) -> None:
+    """Raise WorldError when Maven decided by other bytes than those that were pinned."""
+    for coordinate, digest in read.items():
+        if pinned[coordinate].digests.sha256 != digest:
+            raise WorldError(
+                f"{coordinate}: upstream gave Maven other bytes than us", "compare with another source"
+            )
+
+
+def _kept(
+    entry: MavenEntry,
+    resolver: Resolver,
+    coordinate: Coordinate,
+    pinned: Pinned,
+    licence: str,
+    way: Sequence[str],
+) -> LockedFile:
+    """Return the lock's line for a file of a repository, with the SHA-1 that Maven will ask for."""
+    sha1 = pinned.digests.by_name.get("sha1") or digests.of_file(pinned.blob, ("sha1",)).by_name["sha1"]
+    path = f"{entry.repository}/{coordinate.path}"
+    return replace(resolver.locked(path, entry, pinned, licence, way), sha1=sha1)
 
 
 def choose(entry: str, artifacts: Iterable[Artifact], resolver: Resolver) -> list[Chosen]:
@@ -124,16 +198,16 @@ def _pin(
 
 
 def _poms(
-    entry: Entry, coordinates: Iterable[Coordinate], resolver: Resolver
+    entry: Entry, poms: Iterable[Coordinate], resolver: Resolver
 ) -> dict[Coordinate, tuple[Pinned, PomFacts]]:
-    """Pin the poms of ``coordinates`` and, step by step, all of their parents."""
+    """Pin ``poms`` and, step by step, all of their parents."""
     found: dict[Coordinate, tuple[Pinned, PomFacts]] = {}
-    waiting = {coordinate.pom for coordinate in coordinates}
+    waiting = set(poms)
     for _ in range(_MAX_PARENTS):
         if not waiting:
             break
         for coordinate, pinned in pin_all(entry, sorted(waiting), resolver, {}).items():
-            found[coordinate] = (pinned, maven.pom_facts(pinned.blob.read_bytes(), str(coordinate)))
+            found[coordinate] = (pinned, pom_facts(pinned.blob.read_bytes(), str(coordinate)))
         parents = {facts.parent for _, facts in found.values() if facts.parent is not None}
         waiting = parents - set(found)
     return found

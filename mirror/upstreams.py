@@ -8,10 +8,11 @@ from typing import Any
 
 from core import console
 from core.errors import InternalError, UpstreamError, UsageError
-from mirror import apt_machine, maven, python_index
+from mirror import apt_machine, maven_settings, python_index
 from mirror.fetch import Fetcher
 from mirror.locations import Location
 from mirror.manners import apache_bytes
+from mirror.maven import parse_coordinate
 
 
 class Upstreams:
@@ -20,18 +21,18 @@ class Upstreams:
     def __init__(self, fetcher: Fetcher) -> None:
         self.fetcher = fetcher
         self._lock = threading.RLock()
-        self._repositories: tuple[maven.Repository, ...] | None = None
+        self._repositories: tuple[maven_settings.Repository, ...] | None = None
         self._settings: python_index.Settings | None = None
         self._projects: dict[str, tuple[python_index.IndexFile, ...]] = {}
         self._apt: apt_machine.Settings | None = None
         self._suites: dict[tuple[str, ...], tuple[apt_machine.Repository, ...]] = {}
 
-    def repositories(self) -> tuple[maven.Repository, ...]:
+    def repositories(self) -> tuple[maven_settings.Repository, ...]:
         """Return Maven's effective repositories."""
         with self._lock:
             if self._repositories is None:
                 console.say("   asking Maven for its effective repositories")
-                self._repositories = maven.repositories()
+                self._repositories = maven_settings.repositories()
             return self._repositories
 
     def project(self, name: str) -> tuple[python_index.IndexFile, ...]:
@@ -78,7 +79,7 @@ class Upstreams:
     def _locations(self, source: Mapping[str, Any], name: str) -> tuple[Location, ...]:
         kind = source["kind"]
         if kind == "maven":
-            coordinate = maven.parse_coordinate(source["coordinate"])
+            coordinate = parse_coordinate(source["coordinate"])
             return tuple(repository.locate(coordinate) for repository in self.repositories())
         if kind == "python":
             listed = self.index_file(source["project"], source["filename"])

@@ -23,9 +23,12 @@ from mirror import (
     keys,
     lockfile,
     maven,
+    maven_closure,
+    maven_settings,
     openpgp,
     outdated,
     partial,
+    poms,
     python_index,
     python_solver,
     wheel_tags,
@@ -186,9 +189,9 @@ def test_any_effective_settings_give_http_repositories_or_an_error(
         "<project><repositories><repository><id>central</id>"
         f"<url>{escape(url)}</url></repository></repositories>{rest}</project>"
     )
-    found: tuple[maven.Repository, ...] = ()
+    found: tuple[maven_settings.Repository, ...] = ()
     with contextlib.suppress(UsageError, WorldError):
-        found = maven.effective_repositories(settings.encode(), model.encode())
+        found = maven_settings.effective_repositories(settings.encode(), model.encode())
         assert found
     assert all(item.base.url.lower().startswith(("http://", "https://")) for item in found)
 
@@ -196,13 +199,13 @@ def test_any_effective_settings_give_http_repositories_or_an_error(
 @given(st.binary(max_size=300), st.binary(max_size=300))
 def test_any_bytes_as_settings_are_an_error_of_ours(settings: bytes, model: bytes) -> None:
     with contextlib.suppress(PndaError):
-        maven.effective_repositories(settings, model)
+        maven_settings.effective_repositories(settings, model)
 
 
 @given(st.binary(max_size=300) | TREE.map(lambda text: f"<project>{text}</project>".encode()))
 def test_any_pom_is_read_or_refused(raw: bytes) -> None:
     with contextlib.suppress(WorldError):
-        facts = maven.pom_facts(raw, "x.pom")
+        facts = poms.pom_facts(raw, "x.pom")
         assert facts.parent is None or ".." not in facts.parent.path
 
 
@@ -219,7 +222,7 @@ def test_a_coordinate_stays_in_its_repository_and_is_written_as_it_was_read(text
 def test_a_tree_that_is_none_is_an_error(text: str) -> None:
     # What closure() turns into an error of ours.
     with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
-        maven.parse_tree(text)
+        maven_closure.parse_tree(text)
 
 
 VERSION = st.text(max_size=12) | st.from_regex(r"[0-9.\u0660-\u0669\xb2]{1,9}(-[0-9.]+)?", fullmatch=True)

@@ -135,6 +135,65 @@ def test_a_target_is_part_of_what_an_entry_means(tmp_path: Path) -> None:
     assert {name for name in before if before[name] != after[name]} == {"wheels", "flink"}
 
 
+PROJECT = """\
+format: 1
+entries:
+  app:
+    kind: maven
+    groups: [application]
+    project:
+      folder: projects/app
+      profiles: [other]
+    repository: mirror_maven
+"""
+
+
+def project(tmp_path: Path) -> Path:
+    folder = tmp_path / "projects" / "app"
+    (folder / "src" / "main").mkdir(parents=True)
+    (folder / "pom.xml").write_text("<project/>")
+    (folder / "src" / "main" / "a.txt").write_text("a")
+    return folder
+
+
+def test_a_projects_sources_are_part_of_what_its_entry_means_and_its_output_is_not(tmp_path: Path) -> None:
+    folder = project(tmp_path)
+    (entry,) = load(tmp_path, PROJECT).entries
+    assert isinstance(entry, MavenEntry)
+    assert entry.project is not None
+    assert (entry.project.folder, entry.project.profiles) == (folder, ("other",))
+    digests = {entry.digest}
+    (folder / "target").mkdir()
+    (folder / "target" / "app.jar").write_text("built")
+    digests |= {entry.digest for entry in load(tmp_path, PROJECT).entries}
+    assert len(digests) == 1
+    (folder / "src" / "main" / "a.txt").write_text("b")
+    digests |= {entry.digest for entry in load(tmp_path, PROJECT).entries}
+    (folder / "pom.xml").write_text("<project></project>")
+    digests |= {entry.digest for entry in load(tmp_path, PROJECT).entries}
+    assert len(digests) == 3
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "cure"),
+    [
+        ("projects/app", "projects/none", 7, "beside the catalogue"),
+        ("projects/app", "projects/../../etc", 7, "projects/NAME"),
+        ("projects/app", "/etc", 7, "projects/NAME"),
+        ("    repository: mirror_maven\n", "", 6, "repository"),
+        ("profiles: [other]", "goals: ['exec:exec -Dx=y']", 8, "prefix:goal"),
+        ("    project:\n      folder: projects/app\n      profiles: [other]\n", "", 3, "artifacts"),
+    ],
+)
+def test_a_bad_project_is_refused(tmp_path: Path, old: str, new: str, line: int, cure: str) -> None:
+    project(tmp_path)
+    assert old in PROJECT
+    with pytest.raises(UsageError) as caught:
+        load(tmp_path, PROJECT.replace(old, new))
+    assert caught.value.message.startswith(f"{tmp_path / 'catalogue.yml'}:{line}: "), caught.value.message
+    assert cure in caught.value.message + caught.value.cure
+
+
 @pytest.mark.parametrize("folder", ["mirror", "lab"])
 def test_the_committed_lock_follows_from_the_committed_catalogue(folder: Path) -> None:
     wanted = catalogue.load(ROOT / folder / "catalogue.yml")

@@ -32,6 +32,7 @@ def locked_files(draw: Any) -> Any:
         evidence={"agreed": draw(st.lists(TEXT, max_size=2))},
         groups=("g",),
         via=draw(st.sampled_from([{}, {"one": ("g:a:jar:1", "g:b:jar:1")}])),
+        sha1=draw(st.sampled_from(["", "a" * 40])),
     )
 
 
@@ -119,6 +120,8 @@ BAD: dict[str, Any] = {
     "licence null": changed(licence=None),
     "evidence null": changed(evidence=None),
     "via a list": changed(via=[]),
+    "sha1 too short": changed(sha1="a" * 39),
+    "sha1 a number": changed(sha1=1),
     "via of nothing": changed(via={"one": []}),
     "via another entry": changed(via={"two": ["g:a:jar:1"]}),
     "no sha512": without("sha512"),

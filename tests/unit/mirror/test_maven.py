@@ -6,8 +6,12 @@ from typing import Any
 import pytest
 
 from core.errors import UsageError, WorldError
-from mirror import maven
-from mirror.maven import Coordinate, effective_repositories, matches, parse_tree, pom_facts
+from mirror import maven, maven_run
+from mirror.locations import Location
+from mirror.maven import Coordinate
+from mirror.maven_closure import coordinate_of, parse_tree, settings_for
+from mirror.maven_settings import Repository, effective_repositories, matches
+from mirror.poms import parse_xml, pom_facts
 
 SETTINGS = '<settings xmlns="http://maven.apache.org/SETTINGS/1.2.0">{}</settings>'
 MODEL = """<project xmlns="http://maven.apache.org/POM/4.0.0"><repositories>
@@ -165,6 +169,60 @@ def test_a_parent_cannot_lead_out_of_the_repository() -> None:
 
 
 def test_addresses_in_mavens_words_lose_their_passwords() -> None:
-    text = maven.redact_addresses("Could not transfer from https://me:secret@host.example/x")
+    text = maven_run.redact_addresses("Could not transfer from https://me:secret@host.example/x")
     assert "secret" not in text
     assert "host.example" in text
+
+
+ABSENT = """[ERROR] Failed to execute goal on project x: Could not resolve dependencies:
+The following artifacts could not be resolved: g:a:jar:1, g:b:jar:tests:2: Could not find artifact g:a:jar:1
+in wanted-0"""
+
+
+def test_mavens_words_name_all_that_is_not_published() -> None:
+    assert maven_run.absent_artifacts(ABSENT.replace("\n", " ")) == ("g:a:jar:1", "g:b:jar:tests:2")
+    assert maven_run.absent_artifacts("Could not transfer artifact g:a:jar:1 from/to x") == ()
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("org/example/a/1.0/a-1.0.jar", "org.example:a:jar:1.0"),
+        ("g/a/1/a-1-tests.jar", "g:a:jar:tests:1"),
+        ("g/a/1-2/a-1-2-x.y.tar.gz", "g:a:tar.gz:x.y:1-2"),
+        ("g/a/1/a-1.pom", "g:a:pom:1"),
+    ],
+)
+def test_a_file_of_a_repository_tells_its_coordinate(path: str, text: str) -> None:
+    found = coordinate_of(path)
+    assert str(found) == text
+    assert found.path == path
+
+
+@pytest.mark.parametrize(
+    "path", ["g/a/1/b-1.jar", "a/1/a-1.jar", "g/a/1-SNAPSHOT/a-1-SNAPSHOT.jar", "g/../1/..-1.jar"]
+)
+def test_what_cannot_stand_in_a_repository_is_refused(path: str) -> None:
+    with pytest.raises(WorldError):
+        coordinate_of(path)
+
+
+def test_private_settings_name_the_users_repositories_and_nothing_else() -> None:
+    first = Repository(
+        "a", Location("http://one.example/m?x=1&y=2", ("me", "p<w"), {"https": "http://u:p%40@proxy:1"})
+    )
+    second = Repository("b", Location("https://two.example/m"))
+    root = parse_xml(settings_for([first, second], tools_apart=True).encode(), "settings")
+    assert root.findtext("mirrors/mirror/mirrorOf") == "*,!wanted-1,!tools-0,!tools-1"
+    assert root.findtext("mirrors/mirror/url") == "http://one.example/m?x=1&y=2"
+    assert [node.text for node in root.iterfind("servers/server/id")] == ["wanted-0", "tools-0"]
+    assert root.findtext("servers/server/password") == "p<w"
+    assert root.findtext("proxies/proxy/password") == "p@"
+    assert root.findtext("proxies/proxy/nonProxyHosts") == "two.example"
+    profile = root.find("profiles/profile")
+    assert profile is not None
+    assert [node.text for node in profile.iterfind("repositories/repository/id")] == ["wanted-1"]
+    assert [node.text for node in profile.iterfind("pluginRepositories/pluginRepository/id")] == [
+        "tools-0",
+        "tools-1",
+    ]

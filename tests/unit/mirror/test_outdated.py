@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from mirror import catalogue, lockfile, maven
+from mirror import catalogue, lockfile, maven_settings
 from mirror.locations import Location
 from mirror.lockfile import LockedEntry, LockedFile
+from mirror.maven_settings import Repository
 from mirror.outdated import Age, final_versions, outdated
 from tests.faults.upstream import Upstream, file
 
@@ -62,8 +63,8 @@ def upstream(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Upstre
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("PIP_INDEX_URL", f"{server.base}/simple")
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
-    repository = maven.Repository("here", Location(f"{server.base}/maven"))
-    monkeypatch.setattr(maven, "repositories", lambda: (repository,))
+    repository = Repository("here", Location(f"{server.base}/maven"))
+    monkeypatch.setattr(maven_settings, "repositories", lambda: (repository,))
     yield server
     server.close()
 

@@ -152,6 +152,16 @@ def test_what_is_no_detached_signature_is_refused(file: Path, ann: Signer) -> No
         assert refusal(file, text, ann, pinned=(ann.fingerprint,)), what
 
 
+@pytest.mark.parametrize("wrapping", [b"", bytes([0xA3, 0])])
+def test_a_detached_signature_armoured_as_a_message_is_judged_as_any_other(
+    file: Path, ann: Signer, wrapping: bytes
+) -> None:
+    (block,) = openpgp.blocks(ann.sign(DATA))
+    text = openpgp.armour("MESSAGE", wrapping + block.data)
+    assert judge(file, text).signers == (ann.fingerprint,)
+    assert judge(file, text, ann, pinned=(ann.fingerprint,)).state == "verified"
+
+
 def test_armour_is_written_as_it_is_read(ann: Signer) -> None:
     (block,) = openpgp.blocks("prose\n" + ann.public() + "more prose")
     assert not block.fault
