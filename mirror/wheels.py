@@ -26,9 +26,13 @@ _MAX_MEMBER = 256 << 20  # held in memory one at a time
 
 # Runs in the source folder, in the hashed environment, cut off from the network. Setuptools' own
 # PEP 517 backend; an optional C extension would tie the wheel to this machine's compiler, so none
-# is built.
+# is built, and nothing is translated to C: a stand-in is what a setup.py finds that asks for Cython.
 _DRIVER = """
 import sys
+import types
+build = types.ModuleType("Cython.Build")
+build.cythonize = lambda *_, **__: []
+sys.modules.update({"Cython": types.ModuleType("Cython"), "Cython.Build": build})
 from setuptools.build_meta import __legacy__ as backend
 from setuptools.dist import Distribution
 original = Distribution.__init__
