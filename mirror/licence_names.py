@@ -127,9 +127,11 @@ def _spdx(text: str) -> str:
         parsed = _licensing().parse(text, validate=True)
     except (ExpressionError, ExpressionParseError):
         return ""
-    except (IndexError, TypeError, AttributeError, RecursionError):
+    except (AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
         return ""  # the library's own way of refusing words such as "MIT OR ()"
-    return "" if parsed is None else str(parsed)
+    found = "" if parsed is None else str(parsed)
+    # An exception alone, for instance, can be parsed, and is no licence.
+    return "" if not found or _licensing().validate(found).errors else found
 
 
 @cache

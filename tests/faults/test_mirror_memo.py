@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -120,7 +122,7 @@ def test_a_changed_catalogue_is_refused_in_spite_of_the_memo(built: World) -> No
 def test_a_smaller_build_does_not_take_the_memo_of_a_larger_one(built: World) -> None:
     assert built.command("build", "--only", "file0-tgz", "--allow-shrink").returncode == 0
     names = {path.name for path in (built.current() / "mirror_misc").iterdir()}
-    assert names == {"file0.tgz", "file0.tgz.sha512.txt"}
+    assert names == {"file0.tgz", "file0.tgz.sha512.txt", "index.html"}
     assert built.command("build").returncode == 0
     built.assert_whole()
 
@@ -139,3 +141,48 @@ def test_an_unchanged_build_loads_nothing_heavy(built: World) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "is published already" in done.stdout
+
+
+@pytest.fixture
+def older(tmp_path: Path, world: World) -> Any:
+    """A release that another version of this program published; its pages are worded otherwise."""
+    program = tmp_path / "older"
+    rooms = ("bench", "core", "lab", "mirror", "provision", "requirements", "tests")
+    for room in rooms:
+        shutil.copytree(ROOT / room, program / room, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "tasks.py", program)
+    template = program / "mirror" / "page.html.j2"
+    template.write_text(template.read_text().replace("About the release", "An older heading"))
+    world.write(dict(BODIES))
+    done = subprocess.run(
+        list(map(str, world.words("build"))), cwd=program, capture_output=True, text=True, timeout=60,
+        env={**world.environment, "PYTHONPATH": str(program)}, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert b"An older heading" in (world.current() / "index.html").read_bytes()
+    return world
+
+
+def test_another_version_of_the_program_does_not_take_over_the_memo(older: World) -> None:
+    report = json.loads(older.command("build", "--json").stdout)
+    assert (report["published"], report["serial"]) == (True, 2)
+    assert b"An older heading" not in (older.current() / "index.html").read_bytes()
+    assert older.command("audit").returncode == 0
+
+
+def test_what_another_version_published_is_audited_by_its_root_digest(older: World) -> None:
+    assert older.command("audit").returncode == 0
+    name = next(iter(BODIES))
+    for path in (
+        ("index.html", "another version"),
+        (f"mirror_misc/{name}", f"changed: mirror_misc/{name}"),
+    ):
+        found = older.current() / path
+        right = found.read_bytes()
+        found.chmod(0o644)
+        found.write_bytes(right[:-1] + b"!")
+        done = older.command("audit")
+        assert done.returncode == 1
+        assert f"changed: {path}" in done.stderr
+        found.write_bytes(right)
+    assert older.command("audit").returncode == 0

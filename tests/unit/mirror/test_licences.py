@@ -44,6 +44,9 @@ ROOT = Path(__file__).resolve().parents[3]
         ("Public Domain", ""),
         ("", ""),
         ("MIT OR (", ""),
+        ("MIT OR ()", ""),
+        ("(OR 0", ""),
+        ("Classpath-exception-2.0", ""),
         ("x" * 5000, ""),
     ],
 )  # fmt: skip
