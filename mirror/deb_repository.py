@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
 
@@ -41,6 +41,8 @@ def repository(files: Iterable[LockedFile], suites: Iterable[LockedFile]) -> dic
         try:
             rows = [row for row in signed if row.source["into"] == suite]
             date = max(datetime.fromisoformat(row.source["date"]) for row in rows)
+            if date.tzinfo is None:
+                raise ValueError(f"{date}: of no time zone")
             architectures = sorted({name for row in rows for name in row.source["architectures"]})
             made |= _suite(suite, packages, architectures, date)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -63,7 +65,7 @@ def _suite(
         "Label": "PNDA mirror",
         "Suite": suite,
         "Codename": suite,
-        "Date": format_datetime(date).replace("+0000", "UTC"),
+        "Date": format_datetime(date.astimezone(UTC)).replace("+0000", "UTC"),
         "Architectures": " ".join(architectures),
         "Components": _COMPONENT,
         "Description": f"Packages of {suite} as this release pins them",
@@ -99,6 +101,8 @@ def _paragraph(item: LockedFile) -> str:
         "SHA256": item.sha256,
         "SHA512": item.sha512,
     }
+    if not {"Version", "Architecture"} <= fields.keys():
+        raise ValueError(f"{item.path}: of no version or architecture")
     for key, value in fields.items():
         if not isinstance(value, str) or not value.isprintable():
             raise ValueError(f"{item.path}: {key}")
