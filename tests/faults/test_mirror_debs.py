@@ -328,3 +328,37 @@ def test_a_real_apt_installs_from_the_signed_release_alone(debs: DebianWorld, tm
             tmp_path / "client-2", f"file:{debs.current()}/mirror_deb", stranger.public().encode()
         )
         assert apt("update").returncode != 0
+
+
+def test_the_audit_judges_what_apt_will_and_one_key_of_two_is_enough_for_apt(
+    debs: DebianWorld, tmp_path: Path
+) -> None:
+    with Signer("old") as old, Signer("new") as new:
+        for person in (old, new):
+            (tmp_path / f"{person.name}.key").touch(0o600)
+            (tmp_path / f"{person.name}.key").write_text(person.secret())
+            (tmp_path / f"{person.name}.asc").write_text(person.public())
+        both = f"{tmp_path / 'old.key'},{tmp_path / 'new.key'}"
+        assert debs.command("build", "--sign-key", both).returncode == 0
+        for person in (old, new):
+            uri = f"file:{debs.current()}/mirror_deb"
+            apt = apt_client(tmp_path / f"client-{person.name}", uri, person.public().encode())
+            done = apt("update")
+            assert done.returncode == 0, done.stderr
+            done = debs.command("audit", "--trust", str(tmp_path / f"{person.name}.asc"))
+            assert done.returncode == 0, done.stderr
+        (suite,) = (debs.current() / "mirror_deb" / "dists").iterdir()
+        release = (suite / "Release").read_bytes()
+        other = new.gpg("--clearsign", "--output", "-", data=release.replace(b"main", b"evil", 1))
+        cases = (
+            ("InRelease", other, "not the Release beside it"),
+            ("InRelease", release, "no clear-signed text"),
+            ("Release.gpg", new.sign(b"other").encode(), "not of these bytes"),
+        )
+        for name, data, words in cases:
+            kept = (suite / name).read_bytes()
+            (suite / name).write_bytes(data)
+            done = debs.command("audit", "--trust", str(tmp_path / "new.asc"))
+            assert done.returncode == 1
+            assert words in done.stderr
+            (suite / name).write_bytes(kept)
