@@ -42,6 +42,12 @@ def _signers(sign_key: str, passphrase_file: str) -> tuple[Signer, ...]:
     return found
 
 
+def _given(value: str, option: str, what: str) -> Path:
+    if not value:
+        raise UsageError(f"{option} is missing", f"give {option} FILE: {what}")
+    return Path(value)
+
+
 def _bytes(text: str) -> int | None:
     found = _SIZE.fullmatch(text)
     if text and not found:
@@ -51,6 +57,7 @@ def _bytes(text: str) -> int | None:
 
 @task(
     name="export",
+    auto_shortflags=False,  # -h is for help
     help={
         **{key: _HELP[key] for key in ("root", "sign-key", "sign-passphrase-file", "into")},
         "release": "Serial of the release; default: the published one.",
@@ -62,7 +69,7 @@ def _bytes(text: str) -> int | None:
 )
 def export_bundle(
     _: Context,
-    into: str,
+    into: str = "",
     root: str = "",
     release: int = 0,
     have: str = "",
@@ -78,6 +85,7 @@ def export_bundle(
     from mirror.bundle_plan import plan
     from mirror.signing import load_trusted
 
+    target = _given(into, "--into", "the file to write")
     keyring = load_trusted(Path(trust)) if trust else None
     known = have_lists.load(Path(have), keyring) if have else None
     shipment = plan(_root(root), release or None, known, _bytes(split))
@@ -94,11 +102,11 @@ def export_bundle(
     blobs = f"{shipment.missing} of {len(first.sizes)} blobs"
     what = f"release {first.serial}: {blobs}, {shipment.bytes / 1e6:.1f} MB"
     if dry_run:
-        paths = [part_path(Path(into), number + 1, count) for number in range(count)]
+        paths = [part_path(target, number + 1, count) for number in range(count)]
         console.result({**document, "paths": list(map(str, paths))}, f"{what} would be in {_listed(paths)}")
         return
     signers = _signers(sign_key, sign_passphrase_file)
-    written = export(shipment, Path(into), signers)
+    written = export(shipment, target, signers)
     paths = [one.path for one in written]
     found = sum(one.found for one in written)
     lines = [f"{what} in {_listed(paths)}", f"root digest {first.root_digest}"]
@@ -122,13 +130,16 @@ def _listed(paths: list[Path]) -> str:
         "allow-older": "Publish a release older than the published one.",
     },
 )
-def import_bundle(_: Context, bundle: str, trust: str, root: str = "", allow_older: bool = False) -> None:
+def import_bundle(
+    _: Context, bundle: str, trust: str = "", root: str = "", allow_older: bool = False
+) -> None:
     """Check a bundle, take its blobs in, and publish its release as the sender made it."""
     from mirror.bundle_import import import_bundle as run_import
     from mirror.signing import load_trusted
 
     paths = _parts(bundle)
-    report = run_import(paths, _root(root), load_trusted(Path(trust)), allow_older=allow_older)
+    trusted = _given(trust, "--trust", "the public keys that may sign bundles")
+    report = run_import(paths, _root(root), load_trusted(trusted), allow_older=allow_older)
     state = "published" if report.published else "is published already, nothing to do"
     text = (
         f"release {report.serial} {state}: {report.release}\n"
@@ -155,14 +166,15 @@ def _parts(given: str) -> list[Path]:
 
 
 @task(
+    auto_shortflags=False,
     help={
         **{key: _HELP[key] for key in ("root", "sign-key", "sign-passphrase-file")},
         "into": "The file to write; signed, the signature lies beside it (.asc).",
-    }
+    },
 )
 def have(
     _: Context,
-    into: str,
+    into: str = "",
     root: str = "",
     sign_key: str = "",
     sign_passphrase_file: str = "",
@@ -171,10 +183,11 @@ def have(
     from mirror import have as have_lists
     from mirror.signing import load_signers, signed_by_all
 
+    target = _given(into, "--into", "the file to write")
     signers = load_signers(sign_key, sign_passphrase_file)
     found = have_lists.have_list(_root(root))
     signature = signed_by_all(signers, found.dumps()) if signers else None
-    have_lists.save(found, Path(into), signature)
+    have_lists.save(found, target, signature)
     release = f"release {found.serial}" if found.serial else "nothing published"
     document = {
         "path": into, "blobs": len(found.blobs), "serial": found.serial, "root_digest": found.root_digest,

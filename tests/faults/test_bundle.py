@@ -246,4 +246,5 @@ def test_the_same_bundle_again_puts_a_damaged_release_right_under_its_own_serial
     wrong = [b"a flipped bit in the blob", b"another file in its place", b"changed", b"extra"]
     assert sorted(kept) == wrong
     assert sneaker.take()["published"] is False
+    assert list((sneaker.other / "store" / "tmp").iterdir()) == []
     sneaker.run("audit", "--root", sneaker.other, "--lock", sneaker.world.lock, "--trust", sneaker.trust)
