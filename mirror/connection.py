@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import time
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import formatdate
@@ -35,7 +37,7 @@ class Connection(asyncio.Protocol):
         self._server = server
         self._buffer = bytearray()
         self._sending: asyncio.Task[None] | None = None
-        self._eof = self._full = False
+        self._eof = self._full = self._lost = False
         self._drained: asyncio.Future[None] | None = None
         self._peer = ""
 
@@ -48,12 +50,14 @@ class Connection(asyncio.Protocol):
         """Begin to wait for the first head."""
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=_CHUNK)
+        self._socket = transport.get_extra_info("socket")
         self._peer = str((transport.get_extra_info("peername") or ("-",))[0])
         self._server.connections.add(self)
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - inherited
         """Forget everything."""
+        self._lost = True
         if self._drained is not None and not self._drained.done():
             self._drained.set_exception(ConnectionResetError())
         self._server.done(self)
@@ -61,10 +65,13 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Collect heads; what comes while an answer is under way waits in the kernel."""
         self._buffer += data
-        if self.busy:
-            self._transport.pause_reading()
-        else:
+        if not self.busy:
             self._serve()
+        elif self._server.tls is None:
+            self._transport.pause_reading()
+        elif len(self._buffer) > _AT_ONCE:
+            # TLS is never paused: asyncio would not tell that the client has gone, and drop what is written.
+            self.abort()
 
     def eof_received(self) -> bool:
         """Go on with an answer for a client that closed only its own side (TLS knows no such thing)."""
@@ -94,7 +101,12 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close now."""
-        self._transport.abort()
+        if self._server.tls is None or not self._transport.is_closing():
+            self._transport.abort()
+            return
+        # With TLS a close that is under way waits for the client, and asyncio knows no way to end that.
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
 
     def _wait(self) -> None:
         self._server.waiting.pop(self, None)
@@ -102,7 +114,7 @@ class Connection(asyncio.Protocol):
 
     def _serve(self) -> None:
         """Answer the requests that are in the buffer, until one takes longer."""
-        while not self.busy and not self._transport.is_closing():
+        while not (self.busy or (self._eof and self._server.tls) or self._transport.is_closing()):
             while self._buffer.startswith(b"\r\n"):
                 del self._buffer[:2]
             end = self._buffer.find(_END, 0, LIMIT)
@@ -179,7 +191,7 @@ class Connection(asyncio.Protocol):
                 self.abort()  # shorter than promised: the client must not take it for the whole
             finally:
                 self._sending = None
-        if self._transport.is_closing():
+        if self._lost or self._transport.is_closing():
             return
         if not keep or self._eof or self._server.crowded:
             self._transport.close()
@@ -203,7 +215,7 @@ class Connection(asyncio.Protocol):
         end = place + count
         while place < end:
             data = os.pread(stream.fileno(), min(_CHUNK, end - place), place)
-            if not data or self._transport.is_closing():
+            if not data or self._transport.is_closing() or (self._server.tls and self._eof):
                 raise OSError(_GONE if data else _SHORT)
             self._transport.write(data)
             place += len(data)

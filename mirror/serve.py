@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import resource
 import socket
 import ssl
@@ -117,6 +118,7 @@ class Server:
     async def _main(self, on_start: Callable[[asyncio.AbstractEventLoop], None] | None) -> None:
         self._loop, self._stop, self._freed = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
         self._loop.set_exception_handler(_report)
+        logging.getLogger("asyncio").setLevel(logging.ERROR)  # it warns of clients that have gone
         if on_start is not None:
             on_start(self._loop)
         if self._asked_to_stop:

@@ -73,7 +73,15 @@ def running(root: Path, tls: Any = None, client: Any = None, **options: Any) -> 
     limits = Limits(**{"connections": 600, "grace": 5.0, **options})
     lines: list[str] = []
     server = make_server(root, "127.0.0.1", 0, tls=tls, limits=limits, log=lines.append)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    faults: list[BaseException] = []
+
+    def serve() -> None:
+        try:
+            server.serve_forever()
+        except BaseException as error:  # noqa: BLE001 - shown by the test's own thread
+            faults.append(error)
+
+    thread = threading.Thread(target=serve, daemon=True)
     thread.start()
     asked = Asked(server, root, client, lines)
     try:
@@ -83,3 +91,4 @@ def running(root: Path, tls: Any = None, client: Any = None, **options: Any) -> 
         server.server_close()
         thread.join(20)
         assert not thread.is_alive()
+        assert faults == []

@@ -3,8 +3,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import random
 import socket
 import ssl
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -305,6 +307,82 @@ def test_closed_connections_leave_nothing_behind(tmp_path: Path) -> None:
             asked.ask("/d", "HEAD")
         _until(lambda: not asked.server.connections and _handles() <= before)
         assert not asked.server.waiting
+
+
+def test_a_stop_does_not_wait_for_a_client_that_never_closes(tmp_path: Path, contexts: Any) -> None:
+    publish(tmp_path, 1, {"a.bin": LARGE})
+    with running(tmp_path, *contexts, grace=0.2) as asked, asked.connect() as stream:
+        stream.sendall(b"GET /release.json HTTP/1.1\r\nHost: m\r\nConnection: close\r\n\r\n")
+        assert stream.recv(1000)
+        asked.server.shutdown()
+        assert not asked.server.connections
+
+
+def test_with_tls_too_who_has_gone_is_forgotten(tmp_path: Path, contexts: Any) -> None:
+    publish(tmp_path, 1, {"a.bin": LARGE * 20})
+    request = b"GET /a.bin HTTP/1.1\r\nHost: m\r\n\r\n"
+    with running(tmp_path, *contexts) as asked:
+        for more in (b"", request, request * 3000):
+            stream = asked.connect()
+            stream.sendall(request)
+            stream.recv(100)
+            with contextlib.suppress(OSError):
+                stream.sendall(more)
+            stream.close()  # without a word of TLS
+        _until(lambda: not asked.server.connections)
+
+
+SENT = [
+    b"GET /a.bin HTTP/1.1\r\nHost: m\r\n\r\n",
+    b"GET /d/small.txt HTTP/1.1\r\nHost: m\r\nRange: bytes=1-100\r\n\r\n",
+    b"HEAD / HTTP/1.1\r\nHost: m\r\nConnection: close\r\n\r\n",
+    b"GET /releases/3/../3/%2e HTTP/1.1\r\nHost: m\r\n\r\n",
+    b"GET /d HTTP/1.1\r\nHost: m\r\nAccept: application/vnd.pypi.simple.v1+json;q=1.0\r\n\r\n",
+]
+
+
+def _abuse(served: Any, chance: random.Random) -> None:
+    """Send some requests, most of them damaged, in pieces, and leave in one of several ways."""
+    data = bytearray(b"".join(chance.choices(SENT, k=chance.randint(1, 20))))
+    for _ in range(chance.choice((0, 1, 8))):
+        data[chance.randrange(len(data))] = chance.randrange(256)
+    with contextlib.suppress(OSError), served.connect() as stream:
+        stream.settimeout(0.5)
+        size = chance.randint(20, 600)
+        for start in range(0, len(data), size):
+            stream.sendall(data[start : start + size])
+        way = chance.randrange(4)
+        if way > 0:
+            stream.recv(chance.randint(1, 1 << 20))
+        if way == 2:
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        if way == 3:
+            stream.shutdown(socket.SHUT_WR)
+            stream.recv(1000)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_what_abuse_leaves_is_a_server_that_serves(
+    tmp_path: Path, contexts: Any, scheme: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish(tmp_path, 3, {"a.bin": LARGE, "d/small.txt": b"old", "d/index.html": b"page"})
+    both = contexts if scheme == "https" else (None, None)
+    with running(tmp_path, *both, head=0.5, stalled=0.5, connections=20) as served:
+
+        def client(seed: int) -> None:
+            chance = random.Random(seed)
+            for _ in range(20):
+                _abuse(served, chance)
+
+        threads = [threading.Thread(target=client, args=(seed,)) for seed in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(120)
+        _until(lambda: not served.server.connections)
+        assert not served.server.waiting
+        assert served.ask("/a.bin")[2] == LARGE
+    assert capsys.readouterr().err == ""
 
 
 def _handles() -> int:
