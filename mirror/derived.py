@@ -8,9 +8,7 @@ from typing import Any
 
 from core.errors import UsageError
 from mirror import digests
-from mirror.assembly import FlinkParts, assemble
 from mirror.digests import Digests
-from mirror.wheels import build_wheel
 
 KINDS = ("assembly", "built")
 
@@ -31,6 +29,8 @@ def make(source: Mapping[str, Any], blobs: Mapping[str, Path], scratch: Path) ->
     try:
         if source["kind"] == "assembly":
             return assembled(source, blobs, scratch)
+        from mirror.wheels import build_wheel  # what is only fetched does without what makes files
+
         name = str(source["input"])
         wheel = build_wheel(blobs[name], name.rsplit("/", 1)[-1], scratch)
         return wheel, digests.of_file(wheel)
@@ -42,6 +42,8 @@ def make(source: Mapping[str, Any], blobs: Mapping[str, Path], scratch: Path) ->
 
 def assembled(source: Mapping[str, Any], blobs: Mapping[str, Path], scratch: Path) -> tuple[Path, Digests]:
     """Assemble Flink's archive inside ``scratch`` and return it with its digests."""
+    from mirror.assembly import FlinkParts, assemble
+
     additions = {path: blobs[name] for path, name in source["additions"].items()}
     libraries = source["libraries"]
     parts = FlinkParts(

@@ -36,6 +36,7 @@ class Watch:
     def __init__(self) -> None:
         self._lock, self._watched = threading.Lock(), set[Watched]()
         self._thread: threading.Thread | None = None
+        self._over = False
 
     @contextlib.contextmanager
     def limit(self, seconds: float, end: Callable[[], None]) -> Iterator[Watched]:
@@ -45,6 +46,8 @@ class Watch:
         """
         watched = Watched(time.monotonic() + seconds, end)
         with self._lock:
+            if self._over:
+                raise TimeoutError(errno.ETIMEDOUT, "it was given up")
             self._watched.add(watched)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
@@ -63,8 +66,9 @@ class Watch:
             raise TimeoutError(errno.ETIMEDOUT, "it took too long")
 
     def end_all(self) -> None:
-        """End everything that is watched now."""
+        """End everything that is watched now, and let nothing new begin."""
         with self._lock:
+            self._over = True
             for watched in self._watched:
                 _end(watched)
 

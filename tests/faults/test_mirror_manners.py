@@ -19,6 +19,7 @@ from mirror.fetch import Fetcher, Wanted
 from mirror.locations import Location
 from mirror.manners import Gate, Manners, Policy, manners_of, policy_of_run
 from mirror.transport import Transport
+from mirror.watch import Watch
 from tests.faults.upstream import Upstream, raw, slowly, status
 
 BODY = b"right" * 20
@@ -150,6 +151,16 @@ def test_what_is_given_up_ends_although_the_server_says_nothing(tmp_path: Path, 
             with pytest.raises(UpstreamError):
                 one.result(timeout=20)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_begins_once_all_is_given_up() -> None:
+    watch, ended = Watch(), []
+    with pytest.raises(TimeoutError), watch.limit(60, lambda: ended.append("first")):
+        watch.end_all()
+    begun = []
+    with pytest.raises(TimeoutError), watch.limit(60, lambda: ended.append("second")):
+        begun.append("second")
+    assert (ended, begun) == (["first"], [])
 
 
 def test_a_host_that_takes_few_at_a_time_gets_few_and_gives_all(tmp_path: Path, upstream: Upstream) -> None:
