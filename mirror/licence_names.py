@@ -14,6 +14,8 @@ _NAMES = {
     "apache v2": "Apache-2.0",
     "apache 2.0 apache 2.0": "Apache-2.0",
     "asl 2.0": "Apache-2.0",
+    "aslv2": "Apache-2.0",
+    "apache public 2.0": "Apache-2.0",
     "apache 1.1": "Apache-1.1",
     "mit": "MIT",
     "mit mit": "MIT",
