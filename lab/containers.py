@@ -17,7 +17,7 @@ _RECIPE = "flink-on-pnda.recipe"
 _BOOT_SECONDS = 90.0
 
 IMAGES = {
-    "mirror-1": "mirror",
+    "mirror-1": "base",
     "edge-1": "edge",
     "manager-1": "node",
     "kafka-1": "kafka",
@@ -121,7 +121,8 @@ def _mounts(lab: Lab, host: str) -> tuple[list[str], list[str]]:
     if host in folders:
         source, target = folders[host]
         source.mkdir(parents=True, exist_ok=True)
-        return [f"{source}:{target}:ro"], [f"{target} {source.stat().st_ino}"]
+        more = [f"{lab.salt_volume}:/opt/pnda-salt:ro"] if host == "mirror-1" else []
+        return [f"{source}:{target}:ro", *more], [f"{target} {source.stat().st_ino}"]
     if host in {"edge-1", "manager-1"}:
         return [f"{lab.shared_volume}:/pnda", f"{lab.salt_volume}:/opt/pnda-salt:ro"], []
     return [], []

@@ -22,7 +22,7 @@ from lab.places import locked
 
 RECIPES = Path(__file__).resolve().parent / "recipes"
 REPOSITORY = "flink-on-pnda-lab"
-_PARENTS = {"base": "", "node": "base", "mirror": "base", "graphite": "base", "edge": "node", "kafka": "node"}
+_PARENTS = {"base": "", "node": "base", "graphite": "base", "edge": "node", "kafka": "node"}
 _EXCLUDED = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/info/*")
 _BUILD_SECONDS = 1200.0
 _CURE = "check apt's sources and the network (apt-get update), then run again"

@@ -13,7 +13,7 @@ from core.errors import UsageError
 CHECKOUT = Path(__file__).resolve().parent.parent
 HOSTS = ("mirror-1", "edge-1", "manager-1", "kafka-1", "graphite-1")
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
-_TAKEN = {"mirror", "lab-mirror"}  # folders under build/ that are something else
+_TAKEN = {"mirror", "lab-mirror", "lab-site"}  # folders under build/ that are something else
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,16 @@ class Lab:
     def own_mirror_root(self) -> Path:
         """The root of the lab's second, own mirror: what only the lab needs."""
         return self.checkout / "build" / "lab-mirror"
+
+    @property
+    def site(self) -> Path:
+        """Where the signing key and the certificate of the labs of this checkout lie."""
+        return self.checkout / "build" / "lab-site"
+
+    @property
+    def site_id(self) -> str:
+        """Eight hex digits that name this checkout."""
+        return hashlib.sha256(f"{self.checkout}".encode()).hexdigest()[:8]
 
     @property
     def ssh_config(self) -> Path:

@@ -7,7 +7,7 @@ import re
 from core import console, locks
 from core.errors import UsageError
 from core.files import write_atomic
-from lab import containers, engine, images, salt_environment, ssh
+from lab import containers, engine, images, salt_environment, site, ssh
 from lab.model import Lab
 
 
@@ -33,6 +33,7 @@ def start(lab: Lab, tags: dict[str, str], provisioner: str) -> tuple[str, ...]:
     """Start the containers, put the ssh key on them and write the files that name them."""
     fresh = containers.ensure(lab, tags)
     ssh.ensure(lab)
+    site.install_certificate(lab)
     if provisioner == "salt":
         salt_environment.ensure(lab)
     describe_cluster(lab)

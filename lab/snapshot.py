@@ -10,6 +10,7 @@ from typing import Any
 from core.errors import UsageError
 from lab import ssh
 from lab.model import Lab
+from provision.manifest import FORMULAS, has_components
 
 Snapshot = dict[str, dict[str, Any]]
 
@@ -28,7 +29,7 @@ def load_facts(lab: Lab) -> dict[str, dict[str, Any]]:
         path.stem: json.loads(path.read_text(encoding="utf-8"))
         for path in sorted(facts_folder(lab).glob("*.json"))
     }
-    kept = {host: facts for host, facts in found.items() if facts["flink_components"]}
+    kept = {host: facts for host, facts in found.items() if has_components(facts)}
     if not kept:
         raise UsageError(
             f"{facts_folder(lab)}: no facts of any host",
@@ -58,11 +59,16 @@ def differences(left: Mapping[str, Snapshot], right: Mapping[str, Snapshot]) -> 
 
 
 def _of_host(lab: Lab, host: str, facts: Mapping[str, Any]) -> Snapshot:
-    managed = [*facts["flink_directories"], *facts["flink_files"], *facts["flink_links"]]
+    managed = [
+        entry
+        for formula in FORMULAS
+        for kind in ("directories", "files", "links")
+        for entry in facts[f"{formula.name}_{kind}"]
+    ]
     wanted = {
         "paths": [entry["destination"] for entry in managed],
         "trees": [release["home"] for release in facts["flink_releases"]],
-        "units": ["flink-history-server.service"],
+        "units": ["flink-history-server.service", "pnda-mirror.service", "nginx.service"],
         "users": [facts["flink_user"]],
         # Differs by nature: the cluster's own name stands in the line that says who manages a file.
         "neutral": facts["flink_managed_by"],

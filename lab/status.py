@@ -22,7 +22,8 @@ def where(lab: Lab) -> dict[str, str]:
     """Return what a user can open or call, by what it is; the addresses work from this machine."""
     addresses = network.addresses(lab)
     return {
-        "mirror": f"http://{addresses.get('mirror-1', 'mirror-1')}/",
+        "mirror": f"http://{addresses.get('mirror-1', 'mirror-1')}/ (and https as mirror-1, by the authority "
+        f"{(lab.site / 'tls' / 'ca.pem').relative_to(lab.checkout)})",
         "history server": f"{history.address(lab)}/",
         "Flink session cluster": f"{session_cluster.address(lab)}/",
         "Graphite": f"{graphite.address(lab)}/",

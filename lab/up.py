@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -18,6 +18,7 @@ from lab import (
     kafka,
     nodes,
     session_cluster,
+    site,
     verify,
 )
 from lab.flink_rest import FinishedJob
@@ -134,11 +135,12 @@ def _mirror(lab: Lab) -> BuildReport:
 
     # The lab's own copy of the cluster file may not be written yet; what it wants is the same.
     versions = clusters.load(lab.checkout / "clusters" / "lab.yml").versions
-    groups = tuple(f"flink-{lines.name_of(version)}" for version in versions)
+    groups = (*(f"flink-{lines.name_of(version)}" for version in versions), "mirror-server")
     catalogue = lab.checkout / "mirror" / "catalogue.yml"
-    return build(
-        BuildRequest(catalogue, catalogue.with_suffix(".lock"), lab.mirror_root, groups, keep_published=True)
+    request = BuildRequest(
+        catalogue, catalogue.with_suffix(".lock"), lab.mirror_root, groups, keep_published=True
     )
+    return build(replace(request, signers=site.signers(lab)))
 
 
 def _own_mirror(lab: Lab) -> BuildReport:

@@ -19,7 +19,7 @@ class MirrorServer:
     """The web server of MIRROR hosts.
 
     ``root``, ``certificate`` and ``certificate_key`` are paths on the host, the ports TCP ports (0 for
-    none), ``site_key`` is the armored public key that releases are signed with.
+    none), ``site_key`` is the file, on this machine, of the public key that releases are signed with.
     """
 
     root: str
@@ -28,7 +28,7 @@ class MirrorServer:
     https_port: int
     certificate: str
     certificate_key: str
-    site_key: str
+    site_key: Path
 
 
 def read(document: Document, where: Path_, section: Mapping[str, Any], folder: Path) -> MirrorServer:
@@ -55,18 +55,23 @@ def read(document: Document, where: Path_, section: Mapping[str, Any], folder: P
         https,
         section.get("certificate", ""),
         section.get("certificate_key", ""),
-        _public_key(document, (*where, "site_key"), folder / section["site_key"]),
+        folder / section["site_key"],
     )
 
 
-def _public_key(document: Document, where: Path_, path: Path) -> str:
+def public_key(document: Document, path: Path) -> str:
+    """Return the armored public key in ``path``, which ``mirror.server.site_key`` in ``document`` names.
+
+    Read only when a host gets it: a lab makes its key when it first comes up. Raises UsageError.
+    """
+    where = ("mirror", "server", "site_key")
     try:
         text = path.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise document.fault(
             where,
             f"{path}: cannot be read as an armored OpenPGP key",
-            "name the file of the public key that releases are signed with (gpg --armor --export)",
+            "name the file of the public key that releases are signed with (for the lab: ./inv up makes it)",
         ) from error
     blocks = _BEGIN.findall(text)
     if blocks != ["PGP PUBLIC KEY BLOCK"] or not text.endswith(_END):

@@ -6,6 +6,7 @@ from typing import Any
 
 from provision import manifest
 from provision.cluster import Cluster, Host
+from provision.mirror_section import public_key
 
 CONFIGURATION = "/etc/pnda-mirror"
 _PROGRAMS = "/usr/lib/pnda/mirror_server"
@@ -13,7 +14,10 @@ _PACKAGES = ["nginx"]
 
 
 def facts(cluster: Cluster, host: Host) -> dict[str, Any]:
-    """Return the facts of ``host`` that begin with ``mirror_server_``: complete, also where it has none."""
+    """Return the facts of ``host`` that begin with ``mirror_server_``: complete, also where it has none.
+
+    Raises UsageError when the site's public key cannot be read.
+    """
     server = cluster.mirror_server
     components = ["server"] if "MIRROR" in host.roles and server is not None else []
     common: dict[str, Any] = {
@@ -29,7 +33,9 @@ def facts(cluster: Cluster, host: Host) -> dict[str, Any]:
         "mirror_server_https_port": server.https_port if server else 0,
         "mirror_server_certificate": server.certificate if server else "",
         "mirror_server_certificate_key": server.certificate_key if server else "",
-        "mirror_server_site_key": server.site_key if server and components else "",
+        "mirror_server_site_key": public_key(cluster.document, server.site_key)
+        if server and components
+        else "",
     }
     names = {
         key.removeprefix("mirror_server_"): value for key, value in common.items() if isinstance(value, str)

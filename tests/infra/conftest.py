@@ -52,7 +52,13 @@ def figure() -> Any:
 
 def _is_for(item: pytest.Item, facts: Facts) -> bool:
     component = getattr(item.module, "COMPONENT", "install")  # type: ignore[attr-defined] # a Function has one
-    return component in {"install", *facts["flink_components"]}
+    return component in _components(facts)
+
+
+def _components(facts: Facts) -> set[str]:
+    flink = facts["flink_components"]
+    server = ["mirror_server"] if facts["mirror_server_components"] else []
+    return {*(["install"] if flink else []), *flink, *server}
 
 
 def _facts_of(config: pytest.Config, known: dict[str, Facts], item: pytest.Item) -> Facts:
@@ -72,7 +78,7 @@ def _read(folder: Path, host: Any, key: str) -> Facts:
         path = folder / f"{name}.json"
         if path.is_file():
             facts: Facts = json.loads(path.read_text(encoding="utf-8"))
-            if not facts["flink_components"]:
+            if not _components(facts):
                 raise pytest.UsageError(f"{key} ({name}) has no component to check; leave it out of --hosts")
             return facts
     raise pytest.UsageError(

@@ -18,6 +18,7 @@ from lab.job_run import Run
 from provision.apply import ApplyError, ApplyRequest, apply
 from tests.lab.conftest import UpLab, inv, up
 
+TAMPERED = "/etc/pnda-mirror/conf.d/tampered.conf"
 UNIT = "flink-history-server.service"
 ARCHIVE = "flink-1.20.5.tar.gz"
 ENGINES = pytest.mark.parametrize("engine", ["ansible", "salt"])
@@ -43,8 +44,8 @@ def tampered(up_lab: UpLab, path: str) -> Iterator[None]:
         f"mkdir -p /srv/tampered && cp -L /srv/mirror/current/{path} /srv/tampered/file && "
         "python3 -c \"f=open('/srv/tampered/file','r+b'); f.seek(-100,2); b=f.read(1)[0]; "
         'f.seek(-100,2); f.write(bytes([b^1]))" && '
-        f"printf 'location = /{path} {{ alias /srv/tampered/file; }}' >/etc/nginx/lab.d/tampered.conf && "
-        "nginx -s reload"
+        f"printf 'location = /{path} {{ alias /srv/tampered/file; }}' >{TAMPERED} && "
+        "systemctl reload pnda-mirror"
     )
     execute(up_lab.lab, "mirror-1", "sh", "-ec", flip)
     try:
@@ -52,7 +53,7 @@ def tampered(up_lab: UpLab, path: str) -> Iterator[None]:
     finally:
         execute(
             up_lab.lab, "mirror-1", "sh", "-ec",
-            "rm -rf /srv/tampered /etc/nginx/lab.d/tampered.conf; nginx -s reload",
+            f"rm -rf /srv/tampered {TAMPERED}; systemctl reload pnda-mirror",
         )  # fmt: skip
 
 

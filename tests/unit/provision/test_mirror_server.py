@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from core.errors import UsageError
+from mirror.lockfile import Lock
 from provision import cluster as clusters
+from provision import facts as fact_module
 from provision import inventory, manifest, preview
 from provision.cluster import Cluster
 from provision.facts import Facts
@@ -49,23 +50,25 @@ def test_without_a_section_a_mirror_host_is_left_as_it_is(tmp_path: Path) -> Non
         ("{roles: [MIRROR]}", "{roles: [KAFKA]}", "server", "no host has the role MIRROR"),
     ],
 )
-def test_a_bad_section_is_refused(tmp_path: Path, old: str, new: str, at: str, message: str) -> None:
+def test_a_bad_section_is_refused(
+    tmp_path: Path, lock: Lock, old: str, new: str, at: str, message: str
+) -> None:
     path = samples.cluster_file(tmp_path / "bad.yml", *samples.SERVED, (old, new))
     with pytest.raises(UsageError) as caught:
-        clusters.load(path)
+        fact_module.resolve(clusters.load(path), lock)
     lines = path.read_text().splitlines()
     (number,) = [count for count, line in enumerate(lines, 1) if line.startswith((f"    {at}:", f"  {at}:"))]
     assert caught.value.message.startswith(f"{path}:{number}: ")
     assert message in caught.value.message
 
 
-def test_a_secret_key_is_refused_and_not_shown(tmp_path: Path) -> None:
+def test_a_secret_key_is_refused_and_not_shown(tmp_path: Path, lock: Lock) -> None:
     secret = "-----BEGIN PGP PRIVATE KEY BLOCK-----\n\nc2VjcmV0\n-----END PGP PRIVATE KEY BLOCK-----\n"
     (tmp_path / "secret.asc").write_text(secret)
     change = ("tests/unit/provision/site-key.asc", str(tmp_path / "secret.asc"))
     path = samples.cluster_file(tmp_path / "bad.yml", *samples.SERVED, change)
     with pytest.raises(UsageError, match="pgp private key block") as caught:
-        clusters.load(path)
+        fact_module.resolve(clusters.load(path), lock)
     assert "c2VjcmV0" not in f"{caught.value.message}{caught.value.cure}"
 
 
@@ -79,12 +82,10 @@ def test_a_secret_key_is_refused_and_not_shown(tmp_path: Path) -> None:
     ],
 )
 def test_what_nginx_listens_on(
-    tmp_path: Path, lock: Any, ports: str, there: list[str], absent: list[str]
+    tmp_path: Path, lock: Lock, ports: str, there: list[str], absent: list[str]
 ) -> None:
-    from provision import facts
-
     path = samples.cluster_file(tmp_path / "some.yml", *samples.SERVED, (KEY, KEY + ports))
-    its = facts.resolve(clusters.load(path), lock)["mirror-1"]
+    its = fact_module.resolve(clusters.load(path), lock)["mirror-1"]
     text = preview.render(its)["/etc/pnda-mirror/nginx.conf"].decode()
     assert all(words in text for words in there), text
     assert not any(words in text for words in absent), text
