@@ -7,7 +7,7 @@
 {%- set repository = facts.mirror_server_root ~ '/current/mirror_deb' %}
 {%- set packages = facts.mirror_server_packages | join(' ') %}
 {%- set stale = programs ~ '/unit-stale pnda-mirror.service ' ~ read_by_it | join(' ') %}
-{%- set test = '/usr/sbin/nginx -t -q -c ' ~ configuration ~ '/nginx.conf' %}
+{%- set test = '/usr/sbin/nginx -t -q -c ' ~ configuration ~ '/nginx.conf -g "pid /run/pnda-mirror-test.pid;"' %}
 {{ files(facts, common) }}
 
 mirror_server-alone:
@@ -25,8 +25,8 @@ mirror_server-packages:
 # Before anything restarts.
 mirror_server-configuration:
   cmd.run:
-    - name: {{ test }}
-    - unless: {{ test }}
+    - name: {{ test | yaml_squote }}
+    - unless: {{ test | yaml_squote }}
 
 # A run that was ended before its restart has left files that the server has not read.
 mirror_server-stale:
