@@ -141,6 +141,24 @@ def test_any_doubt_about_the_rest_starts_anew(
 
 
 @pytest.mark.parametrize(
+    "change",
+    [changed_tag, changed_tag_behind_our_back, range_ignored, range_refused, wrong_start, wrong_length],
+)
+def test_where_no_digest_is_known_yet_two_versions_are_never_mixed(
+    folder: Path, upstream: Upstream, cut: Ranged, change: Any
+) -> None:
+    """Locking asks for bytes that nothing is known of: no digest would notice a mixture."""
+    wanted = Wanted("x.tgz", [Location(f"{upstream.base}/x.tgz")], None, {})
+    with pytest.raises(UpstreamError):
+        Fetcher(folder, ONCE).download(wanted)
+    assert list(folder.glob("*.json"))
+    cut.stop = -1
+    change(cut)
+    cut.body = bytes(byte ^ 0xFF for byte in BODY)
+    assert Fetcher(folder, ONCE).download(wanted).path.read_bytes() == cut.body
+
+
+@pytest.mark.parametrize(
     ("etag", "modified"), [('W/"weak"', ""), ('W/"weak"', OLD), ("", ""), ("unquoted", OLD), ("", "some day")]
 )
 def test_what_names_no_exact_bytes_is_never_continued(

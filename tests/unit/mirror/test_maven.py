@@ -154,9 +154,12 @@ def test_a_pom_gives_parent_and_licences() -> None:
 
 BOMB = b'<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;&a;">]><project>&b;</project>'
 OUTSIDE = b'<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><project>&a;</project>'
+ELSEWHERE = b'<!DOCTYPE project SYSTEM "http://127.0.0.1:9/x.dtd"><project></project>'
 
 
-@pytest.mark.parametrize("raw", [b"", b"<project>", b"<html><br></html>", BOMB, OUTSIDE, b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "raw", [b"", b"<project>", b"<html><br></html>", BOMB, OUTSIDE, ELSEWHERE, b"\xff\xfe"]
+)
 def test_a_hostile_pom_is_refused(raw: bytes) -> None:
     with pytest.raises(WorldError):
         pom_facts(raw, "g:a:pom:1")
