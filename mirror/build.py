@@ -128,6 +128,7 @@ def build(request: BuildRequest) -> BuildReport:
         job = _job(request, checked, present, store)
         _keep_memo(request, checked, job)
         if present and job.published and not request.verify:
+            kept_debs.settle(request.root)
             return _report(present, checked.fetched_bytes, checked.requests, published=False)
         if present and not request.verify:  # sooner than what it would cost to fetch
             refuse_to_unsign(present[1], request.signers, request.unsigned)
@@ -135,6 +136,7 @@ def build(request: BuildRequest) -> BuildReport:
         fetched_bytes, requests = _bring_in(store, job)
         fetched_bytes, requests = fetched_bytes + checked.fetched_bytes, requests + checked.requests
         if present and _is_this(request, present, job.digest, job.found, store):
+            kept_debs.settle(request.root)
             return _report(present, fetched_bytes, requests, published=False)
         if present:
             refuse_to_unsign(present[1], request.signers, request.unsigned)
@@ -143,6 +145,7 @@ def build(request: BuildRequest) -> BuildReport:
                 store.put_bytes(item.data, item.sha256)
         store.flush()
         made = releases.publish(store, job.found, job.digest, job.lock, job.entries, request.signers)
+        kept_debs.settle(request.root)
     return _report(made, fetched_bytes, requests, published=True)
 
 
@@ -178,14 +181,14 @@ def _load(request: BuildRequest) -> _Checked:
 
 def _read(request: BuildRequest) -> tuple[Path, ...]:
     projects = project_files.beside(request.catalogue)
-    return request.catalogue, request.lock, *projects, *kept_debs.own(request.root)
+    return request.catalogue, request.lock, *projects
 
 
 def _with_debs(
     request: BuildRequest, checked: _Checked, present: tuple[Path, Record] | None, *, ask: bool
 ) -> _Checked:
     """Add the Debian packages; those that nobody has resolved yet are resolved if ``ask``."""
-    kept = kept_debs.load(request.root, present[0] if present else None)
+    kept = kept_debs.load(request.root)
     entries = _entries(request, checked.lock, present)
     pending = kept_debs.pending(checked.lock, kept, entries)
     wanted = entries if request.refresh_debs else pending
@@ -203,8 +206,7 @@ def _with_debs(
         )
     kept, fetched_bytes, requests = kept_debs.resolve(request.root, kept, known, wanted)
     lock = kept_debs.merged(checked.lock, kept)
-    read = memo.digests(_read(request))
-    return _Checked(lock, read, None, fetched_bytes=fetched_bytes, requests=requests)
+    return _Checked(lock, checked.read, None, fetched_bytes=fetched_bytes, requests=requests)
 
 
 def _check(request: BuildRequest, lock: Lock) -> None:

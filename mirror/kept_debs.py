@@ -1,8 +1,9 @@
 """The kept resolution of Debian packages: which bytes, until somebody asks for newer ones.
 
 Debian drops superseded packages from its pool, so a resolution in git would go stale by itself.
-It is made by the first build that needs it, kept under the mirror's root and in each release, and
-has the form of a lock: packages are its files, the signed indexes that vouch for them its inputs.
+It is made by the first build that needs it, kept under the mirror's root until it is published, and
+then in the release; later builds take the published one. It has the form of a lock: packages are
+its files, the signed indexes that vouch for them its inputs.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from pathlib import Path
 
 from core import console
 from core.errors import UsageError
+from core.files import writing
 from mirror import lockfile
 from mirror.deb_repository import FOLDER, KIND, SUITE_KIND, repository
 from mirror.entries import DebEntry, Entry
 from mirror.lockfile import Lock, LockedEntry, LockedFile
 
 NAME = "debian.lock"
+_SETTLED = "debian.lock.published"
 IN_RELEASE = f"{FOLDER}/{NAME}"
 
 
@@ -90,31 +93,33 @@ def _grouped(items: Iterable[LockedFile], lock: Lock) -> list[LockedFile]:
     ]
 
 
-def own(root: Path) -> tuple[Path, ...]:
-    """Return where the resolution of the mirror at ``root`` lies, if there is one."""
-    path = root / NAME
-    return (path,) if path.is_file() else ()
+def load(root: Path) -> Lock | None:
+    """Return the resolution for a build of ``root``: one that is not published yet, else the published one.
 
-
-def load(root: Path, release: Path | None) -> Lock | None:
-    """Return the resolution kept under ``root``, else that in the folder ``release``, else None.
-
-    Raises UsageError for one that is damaged.
+    None where there is neither. Raises UsageError for one that is damaged.
     """
-    for path in places(root, release):
+    for path in (root / NAME, root / "current" / IN_RELEASE):
         if path.is_file():
             try:
                 return lockfile.load(path)
             except UsageError as error:
-                cure = f"remove {path}: the published release has a copy, or the next build resolves anew"
-                own = path == root / NAME
-                raise UsageError(error.message, cure if own else "run ./inv mirror.repair") from error
+                cure = f"remove {path}: the next build takes the published one, or resolves anew"
+                unpublished = path == root / NAME
+                raise UsageError(error.message, cure if unpublished else "run ./inv mirror.repair") from error
     return None
 
 
-def places(root: Path, release: Path | None) -> tuple[Path, ...]:
-    """Return where a resolution may lie: under ``root``, and in the folder of a release."""
-    return (root / NAME, *([release / IN_RELEASE] if release else ()))
+def settle(root: Path) -> None:
+    """Set the resolution kept under ``root`` aside: a release has it. It is there for repairs only."""
+    path = root / NAME
+    if path.exists():
+        with writing(path):
+            path.replace(root / _SETTLED)
+
+
+def copies(root: Path, release: Path) -> tuple[Path, ...]:
+    """Return where a copy of the resolution of the release in the folder ``release`` may lie."""
+    return release / IN_RELEASE, root / _SETTLED, root / NAME
 
 
 def loaded(lock: Path, root: Path) -> Lock:
@@ -122,9 +127,7 @@ def loaded(lock: Path, root: Path) -> Lock:
 
     Raises UsageError when either is damaged.
     """
-    found = lockfile.load(lock)
-    current = root / "current"
-    return merged(found, load(root, current if current.is_dir() else None))
+    return merged(lockfile.load(lock), load(root))
 
 
 def of_release(folder: Path) -> Lock:

@@ -117,7 +117,7 @@ def _from_bundles(missing: Sequence[LockedFile], bundles: Sequence[Path], store:
 def _expected(root: Path, folder: Path, record: Record, given: Path) -> tuple[Lock, Mapping[str, Content]]:
     """Return the lock that the release was made from, and what the release must hold."""
     locks = [(path, found) for path in (folder / LOCK, given) if (found := _readable(path))]
-    debs = [found for path in kept_debs.places(root, folder) if (found := _readable(path))]
+    debs = [found for path in kept_debs.copies(root, folder) if (found := _readable(path))]
     for path, lock in locks:
         if lock.digest != record.lock_digest:
             continue

@@ -97,19 +97,40 @@ def test_a_second_build_asks_nobody_and_a_newer_suite_changes_nothing(debs: Debi
 
 def test_the_resolution_of_the_release_is_enough_to_build_it_elsewhere(debs: DebianWorld) -> None:
     first = json.loads(debs.command("build", "--json").stdout)
-    kept = debs.root / "debian.lock"
-    assert kept.read_bytes() == (debs.current() / "mirror_deb" / "debian.lock").read_bytes()
-    kept.unlink()  # the release's own copy does, too
-    again = json.loads(debs.command("build", "--verify", "--json").stdout)
-    assert (again["published"], again["root_digest"]) == (False, first["root_digest"])
-    shutil.copy(debs.current() / "mirror_deb" / "debian.lock", debs.folder / "debian.lock")
+    assert not (debs.root / "debian.lock").exists()  # the release has it
+    resolved = (debs.current() / "mirror_deb" / "debian.lock").read_bytes()
     shutil.rmtree(debs.root)
     debs.root.mkdir()
-    shutil.copy(debs.folder / "debian.lock", kept)
+    (debs.root / "debian.lock").write_bytes(resolved)
     debs.add("app", "9.0")
     debs.publish()
     elsewhere = json.loads(debs.command("build", "--json").stdout)
     assert elsewhere["root_digest"] == first["root_digest"]
+    assert not (debs.root / "debian.lock").exists()
+
+
+def test_after_a_rollback_builds_keep_to_the_older_packages(debs: DebianWorld) -> None:
+    first = json.loads(debs.command("build", "--json").stdout)
+    debs.add("app", "2.0", depends="lib")
+    debs.publish()
+    assert debs.command("build", "--refresh-debs").returncode == 0
+    assert "app_2.0_all.deb" in debs.released()
+    assert debs.command("rollback", "--to", "1").returncode == 0
+    again = json.loads(debs.command("build", "--json").stdout)
+    assert (again["published"], again["root_digest"]) == (False, first["root_digest"])
+    assert debs.released() == {"app_1.0_all.deb", "lib_1.0_all.deb"}
+
+
+def test_a_damaged_record_does_not_make_packages_newer(debs: DebianWorld) -> None:
+    first = json.loads(debs.command("build", "--json").stdout)
+    debs.add("app", "2.0", depends="lib")
+    debs.publish()
+    record = debs.current() / "release.json"
+    record.chmod(0o644)
+    record.write_text("{")
+    done = debs.command("build", "--verify", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["root_digest"] == first["root_digest"]
 
 
 def test_an_unsigned_suite_is_refused_even_where_the_machine_trusts_it(debs: DebianWorld) -> None:
@@ -234,24 +255,25 @@ def test_killed_while_resolving_it_starts_over_and_an_old_resolution_stays(debs:
     kill_here(next(path for path in debs.packages if "app" in path))
     assert not (debs.root / "debian.lock").exists()
     assert debs.command("build").returncode == 0
-    old = (debs.root / "debian.lock").read_bytes()
+    old = json.loads(debs.command("list", "--json").stdout)
     newer = debs.add("app", "2.0", depends="lib")
     debs.publish()
     kill_here(newer)
-    assert (debs.root / "debian.lock").read_bytes() == old
+    assert json.loads(debs.command("list", "--json").stdout) == old
     assert debs.command("build").returncode == 0
     assert debs.released() == {"app_1.0_all.deb", "lib_1.0_all.deb"}
     assert debs.command("build", "--refresh-debs").returncode == 0
     assert "app_2.0_all.deb" in debs.released()
 
 
-def test_a_damaged_resolution_is_named_and_the_release_has_a_copy(debs: DebianWorld) -> None:
+def test_a_damaged_resolution_is_named_and_the_release_has_one(debs: DebianWorld) -> None:
     assert debs.command("build").returncode == 0
     kept = debs.root / "debian.lock"
-    kept.write_bytes(kept.read_bytes()[:200])
-    done = debs.command("build")
-    assert done.returncode == USAGE
-    assert f"remove {kept}" in done.stderr
+    kept.write_bytes((debs.current() / "mirror_deb" / "debian.lock").read_bytes()[:200])
+    for task in ("build", "list"):
+        done = debs.command(task)
+        assert done.returncode == USAGE
+        assert f"remove {kept}" in done.stderr
     kept.unlink()
     assert debs.command("build").returncode == 0
 
@@ -279,7 +301,7 @@ def test_entries_of_one_suite_are_resolved_together(debs: DebianWorld) -> None:
     done = debs.command("build")
     assert done.returncode == 0, done.stderr
     assert debs.released() == {"app_1.2_all.deb", "lib_1.0_all.deb", "unrelated_1.0_all.deb"}
-    rows = lockfile.load(debs.root / "debian.lock")
+    rows = lockfile.load(debs.current() / "mirror_deb" / "debian.lock")
     assert rows.entries() == ("more", "tools")
     done = debs.command("build", "--only", "more", "--allow-shrink")
     assert done.returncode == 0, done.stderr

@@ -155,19 +155,28 @@ def test_a_release_of_some_entries_holds_what_a_build_of_only_these_would(tmp_pa
     assert kept_debs.files(whole, []) == {}
 
 
-def test_where_a_resolution_is_looked_for(tmp_path: Path) -> None:
-    root, release = tmp_path / "root", tmp_path / "release"
+def test_what_is_not_published_yet_comes_first_until_it_is(tmp_path: Path) -> None:
+    release = tmp_path / "releases" / "1"
     (release / "mirror_deb").mkdir(parents=True)
-    root.mkdir()
-    assert kept_debs.load(root, release) is None
-    found = kept(release / "mirror_deb")
-    assert kept_debs.load(root, release) == found
-    kept(root)
-    assert kept_debs.load(root, release) != found
-    (root / "debian.lock").write_text("{")
+    assert kept_debs.load(tmp_path) is None
+    (tmp_path / "current").symlink_to("releases/1")
+    published = kept(release / "mirror_deb")
+    found = kept_debs.load(tmp_path)
+    assert found
+    assert found.digest == published.digest
+    newer = lockfile.save(tmp_path / "debian.lock", {}, [], [])
+    assert kept_debs.load(tmp_path) == newer
+    (tmp_path / "debian.lock").write_text("{")
     with pytest.raises(UsageError) as caught:
-        kept_debs.load(root, release)
-    assert f"remove {root / 'debian.lock'}" in caught.value.cure
+        kept_debs.load(tmp_path)
+    assert f"remove {tmp_path / 'debian.lock'}" in caught.value.cure
+    kept_debs.settle(tmp_path)
+    kept_debs.settle(tmp_path)
+    assert not (tmp_path / "debian.lock").exists()
+    (release / "mirror_deb" / "debian.lock").write_text("{")
+    with pytest.raises(UsageError) as caught:
+        kept_debs.load(tmp_path)
+    assert "mirror.repair" in caught.value.cure
 
 
 ENTRIES = """\
