@@ -37,7 +37,7 @@ class CertificateRequest:
     """What to issue: ``hosts`` (names or IP addresses) for ``days``, into the folder ``into``.
 
     ``ca`` and ``ca_key`` name an authority that exists elsewhere; otherwise the one in ``into`` is
-    used, or made.
+    used, or made. The file ``ca`` may hold the authorities above it too, after it.
     """
 
     hosts: tuple[str, ...]
@@ -80,9 +80,10 @@ def issue(request: CertificateRequest) -> Issued:
         authority, signer = _make_authority(ca, ca_key) if new_ca else _load_authority(ca, ca_key)
         key = _key(into / "server.key")
         certificate = _server(names, request.hosts[0], key, authority, signer, request.days)
+        between, roots = _chain(ca)
         if request.ca is not None:
-            write_atomic(into / "ca.pem", _pem(authority))
-        write_atomic(into / "server.pem", _pem(certificate))
+            write_atomic(into / "ca.pem", roots)
+        write_atomic(into / "server.pem", _pem(certificate) + between)
     ends = certificate.not_valid_after_utc.isoformat(timespec="seconds")
     return Issued(into / "server.pem", into / "server.key", into / "ca.pem", request.hosts, ends, new_ca)
 
@@ -175,6 +176,23 @@ def _load_authority(path: Path, key_path: Path) -> tuple[x509.Certificate, Key]:
     if key.public_key() != certificate.public_key():
         raise UsageError(f"{key_path} is not the key of {path}", "give the two files of one authority")
     return certificate, key
+
+
+def _chain(path: Path) -> tuple[bytes, bytes]:
+    """Return what a server shows beside its own certificate, and what clients are to trust, as PEM.
+
+    An authority that another one issued is believed by way of that one, which must stand in the file.
+    """
+    from cryptography import x509
+
+    found = x509.load_pem_x509_certificates(path.read_bytes())
+    roots = [item for item in found if item.issuer == item.subject]
+    if not roots:
+        raise UsageError(
+            f"{path}: another authority issued this one, and is not in the file",
+            "append its certificate, up to the one that clients trust",
+        )
+    return b"".join(_pem(item) for item in found if item not in roots), b"".join(map(_pem, roots))
 
 
 def _server(

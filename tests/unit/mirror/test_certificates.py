@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ssl
 import stat
 import subprocess
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ from core.locks import held
 from mirror import certificates
 from mirror.certificates import CertificateRequest, issue, load_authority
 from mirror.tls import server_context
+from tests.unit.mirror.served import publish, running
 
 
 def make(into: Path, *hosts: str, **options: Any) -> Any:
@@ -73,6 +75,36 @@ def test_an_authority_from_elsewhere(tmp_path: Path) -> None:
     assert not (tmp_path / "mirror" / "ca.key").exists()
     assert issued.ca.read_bytes() == site.ca.read_bytes()
     assert openssl("verify", "-CAfile", issued.ca, issued.certificate).endswith("OK\n")
+
+
+def _authority(folder: Path, title: str, above: str = "") -> bytes:
+    """Write TITLE.key and return TITLE's certificate, issued by ABOVE or by itself."""
+    key = certificates._key(folder / f"{title}.key")
+    signer = certificates._key(folder / f"{above or title}.key")
+    now = datetime.now(UTC)
+    name, issuer = certificates._name(title), certificates._name(above or title)
+    return (
+        certificates._builder(name, issuer, key, now, now + timedelta(days=9))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(signer, hashes.SHA256())
+        .public_bytes(serialization.Encoding.PEM)
+    )
+
+
+def test_an_authority_that_another_one_issued(tmp_path: Path) -> None:
+    root, middle = _authority(tmp_path, "root"), _authority(tmp_path, "middle", "root")
+    ca, ca_key = tmp_path / "middle.pem", tmp_path / "middle.key"
+    ca.write_bytes(middle)
+    with pytest.raises(UsageError, match="not in the file"):
+        make(tmp_path / "site", ca=ca, ca_key=ca_key)
+    ca.write_bytes(middle + root)
+    issued = make(tmp_path / "site", ca=ca, ca_key=ca_key)
+    assert issued.ca.read_bytes() == root
+    assert issued.certificate.read_bytes().endswith(middle)
+    publish(tmp_path / "mirror", 1, {})
+    client = ssl.create_default_context(cafile=issued.ca)
+    with running(tmp_path / "mirror", server_context(issued.certificate, issued.key), client) as asked:
+        assert asked.ask("/")[2] == b"front"
 
 
 @pytest.mark.parametrize(
