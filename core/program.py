@@ -44,7 +44,11 @@ class PndaProgram(Program):
             self.create_config()
             self.parse_core(argv)
             self.parse_collection()
-            self.parse_tasks()
+            try:
+                self.parse_tasks()
+            except ValueError as error:  # from Invoke's int(), which does not say whose value it was
+                value = str(error).rpartition(": ")[2]
+                return _fail(2, f"{value} is not a number", "./inv --help TASK shows the task's options")
             # Only now: our flags may stand behind the task's name as well.
             console.settings.json = bool(self.args.json.value)
             console.settings.quiet = bool(self.args.quiet.value)

@@ -57,10 +57,7 @@ def load(name: str, root: Path) -> Side:
 
 
 def _published(releases: Releases) -> Side:
-    found = releases.published()
-    if found is None:
-        raise WorldError(f"{releases.root}: nothing is published there", "run ./inv mirror.build")
-    return _release(*found)
+    return _release(*releases.require())
 
 
 def _release(folder: Path, record: Record) -> Side:

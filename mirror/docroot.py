@@ -22,6 +22,7 @@ from mirror.docroot_layout import OURS
 from mirror.docroot_manifest import Manifest
 from mirror.docroot_plan import Item, Plan, plan
 from mirror.ownership import builder_lock
+from mirror.release import Releases
 from mirror.store import Store, blob_date
 
 _LOCK = f"{OURS}/.publish.lock"
@@ -55,6 +56,7 @@ def publish_into(root: Path, into: Path, copy: bool = False, dry_run: bool = Fal
     publication is at work, DiskError when there is no space.
     """
     _check_folder(root, into)
+    Releases(root).require()  # before a lock file is made in what may be no mirror at all
     with ExitStack() as locks:
         if not dry_run:
             locks.enter_context(builder_lock(root))

@@ -50,10 +50,7 @@ def plan(root: Path, into: Path, store: Store) -> Plan:
     Raises WorldError when nothing is published or the release is not whole, and naming every file
     in ``into`` that is not ours and differs.
     """
-    published = Releases(root).published()
-    if published is None:
-        raise WorldError(f"{root}: nothing is published there", "run ./inv mirror.build")
-    folder, record = published
+    folder, record = Releases(root).require()
     wanted = _wanted(folder, record, store)
     old = docroot_manifest.load(into)
     put, replaced, theirs, conflicts = [], [], [], []

@@ -11,7 +11,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.errors import UsageError, WorldError
+from core.errors import UsageError
 from core.files import sync_directory, writing
 from mirror import trees
 from mirror.ownership import builder_lock
@@ -63,6 +63,7 @@ def collect(
     not be dropped or is not there, BusyError when a builder is at work.
     """
     releases, store = Releases(root), Store(root)
+    releases.require()  # before a lock file is made in what may be no mirror at all
     with nullcontext() if dry_run else builder_lock(root):
         if not dry_run:
             releases.sweep()
@@ -79,10 +80,7 @@ def collect(
 def _plan(
     releases: Releases, store: Store, keep: int, drop: Collection[int], grace: float, quarantine: bool
 ) -> _Plan:
-    present = releases.published()
-    if present is None:
-        raise WorldError(f"{releases.root}: nothing is published there", "run ./inv mirror.build")
-    there, current = releases.all(), int(present[0].name)
+    there, current = releases.all(), int(releases.require()[0].name)
     now = time.time()
     young = {item.serial for item in there if now - _replaced(releases, there, item) < grace} - {current}
     for serial in drop:

@@ -57,6 +57,13 @@ class Releases:
         folder = self.root / self.current.readlink()
         return folder, records.load(folder / RECORD)
 
+    def require(self) -> tuple[Path, Record]:
+        """Return :meth:`published`, or raise WorldError when nothing is."""
+        found = self.published()
+        if found is None:
+            raise WorldError(f"{self.root}: nothing is published there", "run ./inv mirror.build")
+        return found
+
     def all(self) -> tuple[Listed, ...]:
         """Return the releases that are there, by serial; one whose record cannot be read among them."""
         if not self.folder.is_dir():

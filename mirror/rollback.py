@@ -45,11 +45,10 @@ def rollback(
     there is no such release or it is what is published already, WorldError when its tree is not
     whole, BusyError when a builder is at work; what is published then stays.
     """
+    store, releases = Store(root), Releases(root)
+    releases.require()  # before a lock file is made in what may be no mirror at all
     with builder_lock(root):
-        store, releases = Store(root), Releases(root)
-        present = releases.published()
-        if present is None:
-            raise WorldError(f"{root}: nothing is published there", "run ./inv mirror.build")
+        present = releases.require()
         releases.sweep()
         before = present[1]
         folder, target = releases.get(to) if to else _previous(releases, before)

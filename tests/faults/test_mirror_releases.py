@@ -68,6 +68,10 @@ def test_no_release_is_said(world: World) -> None:
     assert run(world, "releases") == []
     assert "nothing is published" in run(world, "rollback", code=1)
     assert "nothing is published" in run(world, "gc", "--keep", 1, code=1)
+    (world.folder / "docroot").mkdir()
+    assert "nothing is published" in run(world, "publish", "--into", world.folder / "docroot", code=1)
+    assert not world.root.exists()
+    assert list((world.folder / "docroot").iterdir()) == []
 
 
 def test_a_rollback_is_a_new_serial_over_the_old_content(two: World) -> None:

@@ -36,7 +36,7 @@ def fail(_: Context, how: str) -> None:
 
 
 @task
-def good(_: Context) -> None:
+def good(_: Context, number: int = 0) -> None:
     """Print one result."""
     console.say("working")
     console.result({"b": 1, "a": [2]}, "as text")
@@ -69,6 +69,12 @@ def test_each_error_has_its_code_and_no_traceback(
 def test_a_wrong_call_is_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert call(*words) == 2
     assert "cure: ./inv --list" in capsys.readouterr().err
+
+
+def test_a_number_that_is_none_is_a_wrong_call(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("good", "--number", "7") == 0
+    assert call("good", "--number", "x") == 2
+    assert "'x' is not a number" in capsys.readouterr().err
 
 
 def test_results_go_to_standard_output_and_talk_does_not_mix_into_json(
