@@ -39,4 +39,14 @@ def serve(_: Context, seconds: int = 5) -> None:
     console.result(document, table(document))
 
 
-ns = Collection("bench", mirror, serve)
+@task(help={"repeat": "How many times each program runs; the quickest counts."})
+def bundle(_: Context, repeat: int = 2) -> None:
+    """Measure export, check and import of a bundle beside tar with sha256sum (a minute; 6 GB of disk)."""
+    from bench.bundle_case import run_all, table
+    from core.bootstrap import ROOT
+
+    rows = run_all(ROOT / "build" / "bench-bundle", max(1, repeat))
+    console.result(rows, table(rows))
+
+
+ns = Collection("bench", mirror, serve, bundle)

@@ -13,7 +13,7 @@ from core.errors import UsageError, WorldError
 from mirror import record as records
 from mirror.bundle_format import Item, Manifest, Member
 from mirror.bundle_read import Bundle, opened
-from mirror.bundle_source import into_store
+from mirror.bundle_source import taking_in
 from mirror.cache import Need, require_space
 from mirror.contents import RECORD, Content, unsigned
 from mirror.healing import heal, is_whole
@@ -207,9 +207,9 @@ def _take(bundles: Sequence[Trusted], here: set[str], store: Store) -> list[Memb
     total = sum(member.size for _, member in work)
     require_space(Need(store.temporary, total, "the mirror's store"))
     bad = []
-    with console.Meter("into the store", total) as meter:
+    with console.Meter("into the store", total) as meter, taking_in(store) as take:
         for one, member in work:
-            if not into_store(one.bundle, member, store):
+            if not take(one.bundle, member):
                 bad.append(f"{one.manifest.paths[member.sha256]} ({one.bundle.path}, byte {member.data})")
             meter.advance(member.size)
     if bad:
