@@ -7,8 +7,6 @@ that does not belong together.
 
 from __future__ import annotations
 
-import ipaddress
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,18 +16,15 @@ from typing import TYPE_CHECKING
 from core.errors import UsageError, WorldError
 from core.files import write_atomic
 from core.locks import held
+from mirror.certificate_parts import builder, general_name, name_of, pem, usage
 
 if TYPE_CHECKING:
     from cryptography import x509
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-    Key = EllipticCurvePrivateKey | RSAPrivateKey
+    from mirror.certificate_parts import Key
 
 _CA_DAYS = 3650
 _MOST_DAYS = 825  # what clients of common make accept of a server
-_SKEW = timedelta(hours=1)  # clocks of clients that run behind
-_LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
 
 
 @dataclass(frozen=True)
@@ -66,7 +61,7 @@ def issue(request: CertificateRequest) -> Issued:
     authority, WorldError for an authority that has ended, BusyError when another one issues there,
     DiskError.
     """
-    names = [_general_name(host) for host in _hosts(request.hosts)]
+    names = [general_name(host) for host in _hosts(request.hosts)]
     if not 1 <= request.days <= _MOST_DAYS:
         raise UsageError(f"--days {request.days}: clients want 1 to {_MOST_DAYS}", "give fewer, and renew")
     if (request.ca is None) != (request.ca_key is None):
@@ -83,7 +78,7 @@ def issue(request: CertificateRequest) -> Issued:
         between, roots = _chain(ca)
         if request.ca is not None:
             write_atomic(into / "ca.pem", roots)
-        write_atomic(into / "server.pem", _pem(certificate) + between)
+        write_atomic(into / "server.pem", pem(certificate) + between)
     ends = certificate.not_valid_after_utc.isoformat(timespec="seconds")
     return Issued(into / "server.pem", into / "server.key", into / "ca.pem", request.hosts, ends, new_ca)
 
@@ -135,22 +130,6 @@ def _hosts(hosts: Sequence[str]) -> Sequence[str]:
     return hosts
 
 
-def _general_name(host: str) -> x509.GeneralName:
-    from cryptography import x509
-
-    try:
-        return x509.IPAddress(ipaddress.ip_address(host))
-    except ValueError:
-        labels = host.removeprefix("*.").split(".")
-        numeric = labels[-1].isdigit()
-        if len(host) > 253 or numeric or not all(_LABEL.fullmatch(label) for label in labels):
-            raise UsageError(
-                f"--host {host!r} is neither a host's name nor an IP address",
-                "give the name as clients write it (an international one in its xn-- form), without a port",
-            ) from None
-        return x509.DNSName(host.lower())
-
-
 def _make_authority(path: Path, key_path: Path) -> tuple[x509.Certificate, Key]:
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes
@@ -158,15 +137,15 @@ def _make_authority(path: Path, key_path: Path) -> tuple[x509.Certificate, Key]:
     key = _key(key_path)
     # Named by its key: two authorities of one name confuse those who trust both.
     mark = x509.SubjectKeyIdentifier.from_public_key(key.public_key()).digest.hex()[:8]
-    name = _name(f"PNDA mirror authority {mark}")
+    name = name_of(f"PNDA mirror authority {mark}")
     now = datetime.now(UTC)
     certificate = (
-        _builder(name, name, key, now, now + timedelta(days=_CA_DAYS))
+        builder(name, name, key, now, now + timedelta(days=_CA_DAYS))
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(sign_certificates=True), critical=True)
+        .add_extension(usage(sign_certificates=True), critical=True)
         .sign(key, hashes.SHA256())
     )
-    write_atomic(path, _pem(certificate))
+    write_atomic(path, pem(certificate))
     return certificate, key
 
 
@@ -192,7 +171,7 @@ def _chain(path: Path) -> tuple[bytes, bytes]:
             f"{path}: another authority issued this one, and is not in the file",
             "append its certificate, up to the one that clients trust",
         )
-    return b"".join(_pem(item) for item in found if item not in roots), b"".join(map(_pem, roots))
+    return b"".join(pem(item) for item in found if item not in roots), b"".join(map(pem, roots))
 
 
 def _server(
@@ -212,48 +191,14 @@ def _server(
     ends = min(now + timedelta(days=days), authority.not_valid_after_utc)
     issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key())
     return (
-        _builder(_name(title[:64]), authority.subject, key, now, ends)
+        builder(name_of(title[:64]), authority.subject, key, now, ends)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(sign_certificates=False), critical=True)
+        .add_extension(usage(sign_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(issuer, critical=False)
         .sign(signer, hashes.SHA256())
     )
-
-
-def _builder(
-    subject: x509.Name, issuer: x509.Name, key: Key, now: datetime, ends: datetime
-) -> x509.CertificateBuilder:
-    from cryptography import x509
-
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _SKEW)
-        .not_valid_after(ends)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-    )
-
-
-def _usage(*, sign_certificates: bool) -> x509.KeyUsage:
-    from cryptography import x509
-
-    return x509.KeyUsage(
-        digital_signature=not sign_certificates, key_cert_sign=sign_certificates, crl_sign=sign_certificates,
-        content_commitment=False, key_encipherment=False, data_encipherment=False, key_agreement=False,
-        encipher_only=False, decipher_only=False,
-    )  # fmt: skip
-
-
-def _name(title: str) -> x509.Name:
-    from cryptography import x509
-    from cryptography.x509.oid import NameOID
-
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, title)])
 
 
 def _key(path: Path) -> Key:
@@ -285,9 +230,3 @@ def _load_key(path: Path) -> Key:
     if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
         raise UsageError(f"{path}: not every client knows its kind of key", "use one on P-256, or RSA")
     return key
-
-
-def _pem(certificate: x509.Certificate) -> bytes:
-    from cryptography.hazmat.primitives.serialization import Encoding
-
-    return certificate.public_bytes(Encoding.PEM)

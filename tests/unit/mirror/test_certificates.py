@@ -15,7 +15,7 @@ from cryptography.x509.oid import NameOID
 
 from core.errors import BusyError, DiskError, UsageError, WorldError
 from core.locks import held
-from mirror import certificates
+from mirror import certificate_parts, certificates
 from mirror.certificates import CertificateRequest, issue, load_authority
 from mirror.tls import server_context
 from tests.unit.mirror.served import publish, running
@@ -82,9 +82,9 @@ def _authority(folder: Path, title: str, above: str = "") -> bytes:
     key = certificates._key(folder / f"{title}.key")
     signer = certificates._key(folder / f"{above or title}.key")
     now = datetime.now(UTC)
-    name, issuer = certificates._name(title), certificates._name(above or title)
+    name, issuer = certificate_parts.name_of(title), certificate_parts.name_of(above or title)
     return (
-        certificates._builder(name, issuer, key, now, now + timedelta(days=9))
+        certificate_parts.builder(name, issuer, key, now, now + timedelta(days=9))
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(signer, hashes.SHA256())
         .public_bytes(serialization.Encoding.PEM)
