@@ -299,3 +299,14 @@ def test_a_release_of_another_version_of_this_program_is_audited_and_gone_back_t
     assert run(world, "rollback")["content_of"] == 1
     assert (world.current() / "index.html").read_bytes() == b"another page"
     audited(world, FIRST)
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"nonsense"])
+def test_a_damaged_record_is_replaced_by_a_build_that_verifies(two: World, data: bytes) -> None:
+    rewrite(two.current() / "release.json", data)
+    for task, words in (("build", []), ("rollback", []), ("gc", ["--keep", 1]), ("audit", [])):
+        assert "--verify" in run(two, task, *words, code=1)
+    assert run(two, "build", "--verify")["serial"] == 3
+    audited(two, SECOND)
+    assert run(two, "gc", "--keep", 1, "--grace", 0)["dropped"] == [1, 2]
+    audited(two, SECOND)

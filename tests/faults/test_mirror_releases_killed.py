@@ -173,12 +173,13 @@ def _after_gc(world: World) -> Any:
     return sorted(path.relative_to(world.root).as_posix() for path in world.root.rglob("*") if path.is_file())
 
 
-def test_a_full_disk_while_going_back_leaves_what_was_published(two: World, tmp_path: Path) -> None:
+@pytest.fixture
+def full(two: World, tmp_path: Path) -> Any:
+    """The same mirror on a disk of its own that is full, and the file that fills it."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=2m,nr_inodes=2000", "none", disk], check=True, timeout=60
-    )
+    options = "size=2m,nr_inodes=2000"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", disk], check=True, timeout=60)
     try:
         subprocess.run(["cp", "-a", two.root, disk / "root"], check=True, timeout=60)
         filler = disk / "filler"
@@ -188,16 +189,28 @@ def test_a_full_disk_while_going_back_leaves_what_was_published(two: World, tmp_
                     stream.write(b"x" * 4096)
             except OSError:
                 pass
-        words = ["-m", "core.program", "mirror.rollback", "--root", str(disk / "root")]
-        done = subprocess.run(
-            [sys.executable, *words], cwd=ROOT, env=two.environment, capture_output=True, text=True,
-            timeout=60, check=False,
-        )  # fmt: skip
-        assert done.returncode == 5, done.stderr
-        assert "cure:" in done.stderr
-        assert (disk / "root" / "current").readlink() == Path("releases/2")
-        filler.unlink()
-        assert rollback(disk / "root").record.serial == 3
-        assert audit(disk / "root", two.lock).clean
+        yield disk / "root", filler
     finally:
         subprocess.run(["umount", disk], check=True, timeout=60)
+
+
+def test_a_full_disk_while_going_back_leaves_what_was_published(two: World, full: Any) -> None:
+    root, filler = full
+    done = subprocess.run(
+        [sys.executable, "-m", "core.program", "mirror.rollback", "--root", str(root)], cwd=ROOT,
+        env=two.environment, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 5, done.stderr
+    assert "cure:" in done.stderr
+    assert (root / "current").readlink() == Path("releases/2")
+    filler.unlink()
+    assert rollback(root).record.serial == 3
+    assert audit(root, two.lock).clean
+
+
+def test_a_full_disk_is_what_dropping_is_for(two: World, full: Any) -> None:
+    root, _ = full
+    report = collect(root, keep=1, grace=0)
+    assert report.dropped == (1,)
+    assert report.bytes > 0
+    assert audit(root, two.lock).clean
