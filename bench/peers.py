@@ -7,7 +7,7 @@ from pathlib import Path
 
 PACKAGES = ("aria2", "curl", "wget")
 HASHES = ("sha256sum", "sha512sum")
-CONNECTIONS = 50  # as many as ours uses to one host, and curl -Z by itself
+CONNECTIONS = 50  # as many as curl -Z opens by itself
 _SPLIT = 8  # the parts of a single file that aria2c fetches side by side
 
 Peer = Callable[[str, Sequence[str], Path], list[str]]

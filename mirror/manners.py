@@ -53,7 +53,7 @@ class Policy:
     answer: float = 120.0
     slowest: int = 1024
     window: float = 60.0
-    per_host: int = 50
+    per_host: int = 64
     large: int = 8
 
 

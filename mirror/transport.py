@@ -26,7 +26,7 @@ from mirror.watch import Watch, under
 from mirror.ways import Ways
 
 _MAX_REDIRECTS = 5
-_READ = 1 << 17  # bytes: fifty transfers at a time are to fit into little memory
+_READ = 1 << 17  # bytes: many transfers at a time are to fit into little memory
 _DRAINED = 1 << 14  # an answer that is not wanted, and shorter than this, is read: its connection stays
 _HEADERS = {"User-Agent": "flink-on-pnda-mirror", "Accept": "*/*", "Accept-Encoding": "identity"}
 
