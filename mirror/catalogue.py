@@ -110,8 +110,12 @@ class _Reader:
         return [[[name, hashlib.sha256(file.read_bytes()).hexdigest()] for name, file in files]]
 
     def _signing(self) -> Signing:
-        signing = Signing(tuple(self.raw.get("signers", ())), "require" in self.raw)
-        if signing.required and not signing.signers:
+        named, required = self.raw.get("signers", ()), "require" in self.raw
+        if isinstance(named, dict):
+            signing = Signing((), required, {group: tuple(keys) for group, keys in named.items()})
+        else:
+            signing = Signing(tuple(named), required)
+        if required and not named:
             raise self.fault(("require",), "a signature is required, but nobody's", "name `signers`")
         return signing
 

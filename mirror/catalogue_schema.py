@@ -35,16 +35,27 @@ _PINNED = {
     "uniqueItems": True,
 }
 _GROUPS = {"type": "array", "items": _NAME, "minItems": 1, "uniqueItems": True}
+_SIGNERS: dict[str, Any] = {
+    "type": "array",
+    "items": {
+        "type": "string",
+        "pattern": r"^([0-9A-F]{16}|[0-9A-F]{40}|[0-9A-F]{64})$",
+        "description": "write a primary key's whole fingerprint: 40 hex digits in capitals, no spaces",
+    },
+    "minItems": 1,
+    "uniqueItems": True,
+}
+# A list for all files of the entry, or lists by Maven group.
 _SIGNING: dict[str, Any] = {
     "signers": {
-        "type": "array",
-        "items": {
-            "type": "string",
-            "pattern": r"^([0-9A-F]{40}|[0-9A-F]{64})$",
-            "description": "write a primary key's whole fingerprint: 40 hex digits in capitals, no spaces",
+        **_SIGNERS,
+        "type": ["array", "object"],
+        "propertyNames": {
+            "pattern": r"^[A-Za-z0-9._-]+$",
+            "description": "write a Maven group",
         },
-        "minItems": 1,
-        "uniqueItems": True,
+        "additionalProperties": _SIGNERS,
+        "minProperties": 1,
     },
     "require": {"enum": ["signature"]},
 }
@@ -88,7 +99,8 @@ _KINDS: dict[str, dict[str, Any]] = {
             "url": {"type": "string", "pattern": r"^https?://", "description": "write an http(s) URL"},
             "apache": _TEXT,
             "versions": _VERSIONS,
-            **_SIGNING,
+            "signers": _SIGNERS,
+            "require": _SIGNING["require"],
         },
     ),
     "maven": _entry(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -41,10 +43,20 @@ class Target:
 
 @dataclass(frozen=True)
 class Signing:
-    """Who may sign an entry's files (primary fingerprints), and whether each must be signed by them."""
+    """Who may sign an entry's files (fingerprints), and whether each must be signed by them.
+
+    ``by_group`` says it per Maven group instead; nothing is said of groups that are not in it.
+    """
 
     signers: tuple[str, ...] = ()
     required: bool = False
+    by_group: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def of(self, source: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return who may sign the file with this ``source`` (as in the lock); none: nothing is said."""
+        if not self.by_group:
+            return self.signers
+        return self.by_group.get(str(source.get("coordinate", "")).split(":")[0], ())
 
 
 @dataclass(frozen=True)

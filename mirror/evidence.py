@@ -6,8 +6,25 @@ from collections.abc import Iterable
 
 from core.errors import WorldError
 from mirror.catalogue import Entry
+from mirror.gpg import SignerChangedError
 from mirror.lockfile import LockedFile
 from mirror.states import MADE_HERE, VERIFIED
+
+_KEY_ID = 16  # hex digits: all that some signatures name of their key
+
+
+class SignersChangedError(WorldError):
+    """Some files of ``entry`` claim other signers than the catalogue names."""
+
+    def __init__(self, entry: str, changed: Iterable[SignerChangedError]) -> None:
+        rows = sorted((one.name, one.was, one.now) for one in changed)
+        lines = [
+            f"  {name}: was {' or '.join(was)}, now {', '.join(now) or 'nobody'}" for name, was, now in rows
+        ]
+        super().__init__(
+            f"{entry}: the signer of {len(lines)} files changed\n" + "\n".join(lines),
+            "find out whether they may sign these files, and only then change the entry's `signers`",
+        )
 
 
 def is_verified(item: LockedFile) -> bool:
@@ -42,11 +59,12 @@ def describe(item: LockedFile) -> str:
     """Return the state of a file's signature in a line: the state, and by whom."""
     state = str(item.evidence.get("signature", "unknown"))
     signers = item.evidence.get("signers", [])
-    return f"{state} ({', '.join(map(str, signers))})" if signers else state
+    said = [f"key id {signer} only" if len(str(signer)) == _KEY_ID else str(signer) for signer in signers]
+    return f"{state} ({', '.join(said)})" if said else state
 
 
 def _satisfies(entry: Entry, item: LockedFile) -> bool:
     if item.evidence.get("signature") == MADE_HERE:
         return True
     signers = set(item.evidence.get("signers", []))
-    return is_verified(item) and bool(signers & set(entry.signing.signers))
+    return is_verified(item) and bool(signers & set(entry.signing.of(item.source)))

@@ -68,6 +68,18 @@ class SignatureRefusedError(WorldError):
         super().__init__(f"{name}: its signature is refused: {reason}", cure)
 
 
+class SignerChangedError(SignatureRefusedError):
+    """A signature by a key that is not held names somebody who is not pinned; ``was`` and ``now`` say who."""
+
+    def __init__(self, name: str, was: Sequence[str], now: Sequence[str]) -> None:
+        self.name, self.was, self.now = name, tuple(was), tuple(now)
+        super().__init__(
+            name,
+            f"signer changed: was {' or '.join(was)}, now {', '.join(now) or 'nobody'}",
+            "find out whether that person may sign it, and only then change the entry's `signers`",
+        )
+
+
 class Keyring:
     """A gpg home in a temporary folder, with the keys of ``files`` (or in bytes). Use as a context manager.
 
@@ -113,7 +125,9 @@ class Keyring:
 
         ``pinned`` are the primary fingerprints of those who may sign it. Raises
         SignatureRefusedError when a signature is no signature, does not fit, is of a revoked key,
-        was made after its key's end, uses a broken hash, or is good but nobody's who is pinned.
+        was made after its key's end, uses a broken hash, or is good but nobody's who is pinned. Where
+        no key is held, that a signature claims to be somebody's else than is pinned is all that can be
+        known, and refused too (SignerChangedError).
         """
         try:
             raw, claims = openpgp.signatures(text)
@@ -155,7 +169,10 @@ class Keyring:
         good = tuple(dict.fromkeys(signer for signer in verdicts if signer))
         hashes = tuple(dict.fromkeys(claim.hash for claim in claims))
         if not good:
-            return Judgement(NOT_HELD, tuple(dict.fromkeys(claim.signer for claim in claims)), hashes)
+            claimed = tuple(dict.fromkeys(claim.signer for claim in claims if claim.signer))
+            if pinned and not any(may_be(claim, pin) for claim in claimed for pin in pinned):
+                raise SignerChangedError(name, pinned, claimed)
+            return Judgement(NOT_HELD, claimed, hashes)
         if not pinned:
             return Judgement(UNPINNED, good, hashes)
         trusted = tuple(signer for signer in good if signer in pinned)
@@ -219,6 +236,15 @@ class Keyring:
             check=False,  # the exit code says little and sometimes lies
             what="gpg",
         )  # fmt: skip
+
+
+def may_be(claim: str, pin: str) -> bool:
+    """Tell whether two of fingerprint and key id (its last 16 digits) may be of one key.
+
+    >>> may_be("D3360B139CE19FE8", "C86916A824E92CBDB46CF1E7D3360B139CE19FE8")
+    True
+    """
+    return claim.endswith(pin) or pin.endswith(claim)
 
 
 def signature_parts(status: str) -> list[dict[str, list[str]]]:

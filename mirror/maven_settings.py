@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from urllib.parse import quote
 from xml.etree.ElementTree import Element
+from xml.sax.saxutils import escape
 
 from core.errors import UsageError
 from mirror import maven_run
@@ -17,6 +18,15 @@ from mirror.maven import Coordinate
 from mirror.poms import parse_xml, text_of
 
 _HELP = "org.apache.maven.plugins:maven-help-plugin:3.4.1"
+# Both questions in one run of Maven, each with a file of its own for the answer.
+_ASKING = """<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
+<groupId>local</groupId><artifactId>asking</artifactId><version>1</version><packaging>pom</packaging>
+<build><plugins><plugin><artifactId>maven-help-plugin</artifactId><version>3.4.1</version><executions>
+<execution><id>settings</id><configuration><output>{settings}</output><showPasswords>true</showPasswords>
+</configuration></execution>
+<execution><id>model</id><configuration><output>{model}</output></configuration></execution>
+</executions></plugin></plugins></build></project>
+"""
 
 
 @dataclass(frozen=True)
@@ -39,12 +49,10 @@ def repositories() -> tuple[Repository, ...]:
     """
     with tempfile.TemporaryDirectory(prefix="maven-") as name:
         folder = Path(name)  # private (mode 0700): effective settings hold passwords
-        pom = maven_run.write_pom(folder, ())
         settings, model = folder / "settings.xml", folder / "model.xml"
-        maven_run.maven(
-            folder, pom, f"{_HELP}:effective-settings", f"-Doutput={settings}", "-DshowPasswords=true"
-        )
-        maven_run.maven(folder, pom, f"{_HELP}:effective-pom", f"-Doutput={model}")
+        pom = folder / "pom.xml"
+        pom.write_text(_ASKING.format(settings=escape(str(settings)), model=escape(str(model))))
+        maven_run.maven(folder, pom, f"{_HELP}:effective-settings@settings", f"{_HELP}:effective-pom@model")
         return effective_repositories(settings.read_bytes(), model.read_bytes())
 
 

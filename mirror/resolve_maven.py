@@ -10,8 +10,9 @@ from pathlib import Path
 
 from core import console
 from core.errors import WorldError
-from mirror import digests, maven_closure
+from mirror import digests, evidence, maven_closure
 from mirror.catalogue import Artifact, Entry, MavenEntry
+from mirror.gpg import SignerChangedError
 from mirror.lockfile import LockedFile
 from mirror.maven import Coordinate
 from mirror.maven_closure import Landed
@@ -150,13 +151,24 @@ def choose(entry: str, artifacts: Iterable[Artifact], resolver: Resolver) -> lis
 def pin_all(
     entry: Entry, coordinates: Sequence[Coordinate], resolver: Resolver, instead: dict[Coordinate, str]
 ) -> dict[Coordinate, Pinned]:
-    """Pin the files of ``coordinates``; raises NotPublishedError for those that nobody has."""
+    """Pin the files of ``coordinates``.
+
+    Raises NotPublishedError for those that nobody has, SignersChangedError for those that claim to be
+    signed by somebody whom the entry does not name, all of them in one table.
+    """
     repositories = resolver.upstreams.repositories()
-    done = in_parallel(
-        lambda item: _pin(entry, item, repositories, resolver, instead.get(item, "")),
-        coordinates,
-        resolver.fetcher.stop,
-    )
+    changed: list[SignerChangedError] = []
+
+    def pin(item: Coordinate) -> Pinned | None:
+        try:
+            return _pin(entry, item, repositories, resolver, instead.get(item, ""))
+        except SignerChangedError as error:
+            changed.append(error)
+            return None
+
+    done = in_parallel(pin, coordinates, resolver.fetcher.stop)
+    if changed:
+        raise evidence.SignersChangedError(entry.name, changed)
     pairs = list(zip(coordinates, done, strict=True))
     missing = [Missing(entry.name, str(item), (item.version,)) for item, pinned in pairs if pinned is None]
     if missing:
@@ -192,7 +204,7 @@ def _pin(
                 location,
                 resolver.pinner.sidecars(item.file, [location]),
                 signatures=resolver.pinner.signatures([location]),
-                signers=entry.signing.signers,
+                signers=entry.signing.of(source),
             )
     return None
 

@@ -14,9 +14,10 @@ from mirror import lockfile
 from mirror.build import BuildRequest, build
 from mirror.locking import LockRequest, write_lock
 from mirror.resolving import NotPublishedError
-from tests.faults.maven_world import GROUP, MavenRepository, coordinate, fetch_tools, model, needs
+from tests.faults.maven_world import GROUP, MavenRepository, coordinate, fetch_tools, jar, model, needs
 from tests.faults.mirror_world import World
 from tests.faults.upstream import Answer, Handler, Upstream, status
+from tests.unit.mirror.pgp_world import Signer
 
 PARENT = f"<parent><groupId>{GROUP}</groupId><artifactId>above</artifactId><version>1</version></parent>"
 IMPORT = (
@@ -253,3 +254,22 @@ def by_client(maven: bytes, others: bytes) -> Answer:
         handler.give(200, maven if "Maven" in handler.headers.get("User-Agent", "") else others)
 
     return answer
+
+
+def test_files_whose_signer_changed_stand_in_one_table(here: World, repository: MavenRepository) -> None:
+    with Signer("ann") as ann, Signer("eve") as eve:
+        for name in ("top", "below"):
+            inner = needs("below:1") if name == "top" else ""
+            repository.offer(name, "1", pom=model(inner, name=name))
+            for item in (coordinate(f"{name}:jar:1"), coordinate(f"{name}:pom:1")):
+                signer = eve if item.extension == "jar" else ann
+                body = jar(str(item)) if item.extension == "jar" else model(inner, name=name).encode()
+                here.upstream.set(f"/maven/{item.path}.asc", signer.sign(body).encode())
+        entry(here, "top:1", more=f"    signers: {{{GROUP}: [{ann.fingerprint}]}}\n")
+        with pytest.raises(WorldError) as caught:
+            lock(here)
+    text = caught.value.message
+    for name in ("top", "below"):
+        assert f"{GROUP}:{name}:jar:1: was {ann.fingerprint}, now {eve.fingerprint}" in text
+    assert ":pom:" not in text
+    assert not here.lock.exists()

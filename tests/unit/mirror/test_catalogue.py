@@ -129,6 +129,32 @@ def test_an_unknown_group_is_refused_with_the_nearest(tmp_path: Path) -> None:
     assert "kafka" in caught.value.cure
 
 
+def test_signers_may_be_named_per_maven_group(tmp_path: Path) -> None:
+    key = "0123456789ABCDEF" * 2 + "01234567"
+    named = GOOD.replace("closure: true", f"closure: true\n    signers: {{g.h: [{key}]}}")
+    (signing,) = [entry.signing for entry in load(tmp_path, named).entries if entry.name == "jars"]
+    assert signing.of({"kind": "maven", "coordinate": "g.h:a:jar:1"}) == (key,)
+    assert signing.of({"kind": "maven", "coordinate": "g:a:jar:1"}) == ()
+    assert signing.of({"kind": "url", "url": "x"}) == ()
+    listed = GOOD.replace("closure: true", f"closure: true\n    signers: [{key}]")
+    (signing,) = [entry.signing for entry in load(tmp_path, listed).entries if entry.name == "jars"]
+    assert signing.of({"kind": "maven", "coordinate": "g:a:jar:1"}) == (key,)
+
+
+@pytest.mark.parametrize(
+    "signers", ["{g.h: []}", "{}", "[]", "{g.h: [0123]}", '{"g h": [0123456789ABCDEF]}', "{g.h: 3}", "x"]
+)
+def test_bad_signers_are_refused(tmp_path: Path, signers: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        load(tmp_path, GOOD.replace("closure: true", f"closure: true\n    signers: {signers}"))
+    assert "catalogue.yml:1" in caught.value.message
+
+
+def test_a_single_file_has_no_signers_by_group(tmp_path: Path) -> None:
+    with pytest.raises(UsageError):
+        load(tmp_path, GOOD.replace("    path: m", "    signers: {g: [0123456789ABCDEF]}\n    path: m"))
+
+
 def test_a_target_is_part_of_what_an_entry_means(tmp_path: Path) -> None:
     before = {entry.name: entry.digest for entry in load(tmp_path, GOOD).entries}
     after = {entry.name: entry.digest for entry in load(tmp_path, GOOD.replace('"2.36"', '"2.28"')).entries}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from core.errors import UsageError
 from mirror import keys, openpgp, states
-from mirror.gpg import Judgement, Keyring, SignatureRefusedError
+from mirror.gpg import Judgement, Keyring, SignatureRefusedError, SignerChangedError
 from tests.unit.mirror.pgp_world import DAY, NOW, Signer
 
 DATA = b"the bytes of a release\n" * 100
@@ -260,3 +260,20 @@ def test_a_file_without_a_public_key_is_refused_and_the_snapshot_stays(tmp_path:
     with pytest.raises(UsageError, match="snapshot"):
         keys.import_keys(given, folder, "../flink")
     assert path.read_bytes() == before
+
+
+def test_without_the_key_another_signer_than_the_pinned_one_is_refused(file: Path, ann: Signer) -> None:
+    text = ann.sign(DATA)
+    other = "0" * 24 + "D3360B139CE19FE8"
+    for pins in ((other,), (other[-16:],), ("1" * 40, other)):
+        with pytest.raises(SignerChangedError) as caught:
+            judge(file, text, pinned=pins)
+        assert caught.value.was == pins
+        assert caught.value.now == (ann.fingerprint,)
+        assert f"now {ann.fingerprint}" in caught.value.message
+    for pins in ((ann.fingerprint,), (ann.fingerprint[-16:],), (other, ann.fingerprint)):
+        assert judge(file, text, pinned=pins).state == "present, key not held"
+
+
+def test_a_key_id_alone_never_verifies(file: Path, ann: Signer) -> None:
+    assert "among the entry's signers" in refusal(file, ann.sign(DATA), ann, pinned=(ann.fingerprint[-16:],))
