@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,6 @@ from mirror.apt_machine import Repository
 from mirror.resolving import Missing, NotPublishedError
 
 _TIMEOUT = 900.0
-_ROOM = 256 << 20  # three suites of Debian take 100 MB, apt's own caches of them as much
 _URI = re.compile(r"^'([^']+)' (\S+)_([^_\s]+)_([^_\s]+)\.deb ")
 _UNKNOWN = re.compile(r"^E: (?:Unable to locate package (\S+)|Version '([^']*)' for '([^']*)' was not found)")
 # What apt says where the answer came and cannot be believed, in apt's methods and in its library.
@@ -119,16 +117,7 @@ class AptRoot:
         return "\n".join([*lines, *([f"Signed-By: {repository.signed_by}"] * bool(repository.signed_by)), ""])
 
     def update(self) -> None:
-        """Fetch the indexes.
-
-        Raises WorldError when apt refuses one, UpstreamError when it cannot be had, DiskError for too
-        little room (apt 2.6 never ends on a full disk).
-        """
-        if shutil.disk_usage(self.folder).free < _ROOM:
-            raise DiskError(
-                f"apt's indexes need {_ROOM >> 20} MiB in {self.folder.parent}, which has less",
-                "free space there, or let TMPDIR name another folder",
-            )
+        """Fetch the indexes. Raises WorldError when apt refuses one, UpstreamError when it cannot be had."""
         done = self._apt("apt-get", "update", "-q")
         if done.code == 0:
             return

@@ -89,8 +89,8 @@ def import_bundle(paths: Sequence[Path], root: Path, keyring: bytes, *, allow_ol
             _complete(bundles, store)
             healed = heal(same, found, outside, store) if same else 0
             folder = same or releases.adopt(store, found, outside, manifest.serial)
-            if same and same != present:
-                releases.point_to(same)
+            if folder != releases.root / releases.current.readlink():
+                releases.point_to(folder)
     return ImportReport(
         folder, manifest.serial, manifest.root_digest, signer, len(taken),
         sum(member.size for member in taken), healed, published=True,
@@ -145,41 +145,23 @@ def _outside(bundles: Sequence[Trusted]) -> dict[str, bytes]:
 
 def _not_older(releases: Releases, manifest: Manifest, *, allow_older: bool) -> Path | None:
     """Return the folder of the published release. Raises WorldError if the bundle's is older."""
-    folder, serial = _present(releases)
-    if manifest.serial < serial and not allow_older:
+    present = releases.published()
+    if present and manifest.serial < present[1].serial and not allow_older:
         raise WorldError(
-            f"the bundle has release {manifest.serial}, which is older than the published one ({serial})",
+            f"the bundle has release {manifest.serial}, which is older than the published one "
+            f"({present[1].serial})",
             "ask the sender for the newest; if you want the older one, say --allow-older",
         )
-    return folder
-
-
-def _present(releases: Releases) -> tuple[Path | None, int]:
-    """Return the published release and its serial: by its name, if its record cannot be read any more."""
-    try:
-        present = releases.published()
-    except WorldError as error:
-        name = releases.current.readlink().name if releases.current.is_symlink() else ""
-        if not name.isdecimal():
-            raise
-        console.warn(f"{error.message}: it is replaced")
-        return releases.folder / name, int(name)
-    return (present[0], present[1].serial) if present else (None, 0)
+    return present[0] if present else None
 
 
 def _same(releases: Releases, manifest: Manifest, outside: Mapping[str, bytes]) -> Path | None:
-    """Return the folder of this very release, if it is here, damaged or not.
-
-    Raises WorldError if that is another one. Where the record cannot be read any more, the serial decides.
-    """
+    """Return the folder of this very release, if it is here. Raises WorldError if that is another one."""
     folder = releases.folder / str(manifest.serial)
     if not folder.is_dir():
         return None
-    try:
-        there = records.dumps(records.load(folder / RECORD))
-    except WorldError:
-        return folder
-    if there != records.dumps(records.loads(outside[RECORD], RECORD)):
+    record = folder / RECORD
+    if not record.is_file() or record.read_bytes() != outside[RECORD]:
         raise WorldError(
             f"there is another release {manifest.serial} here already than the bundle's "
             f"({manifest.root_digest})",

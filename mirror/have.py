@@ -51,10 +51,8 @@ class HaveList:
 def have_list(root: Path) -> HaveList:
     """Return what the mirror under ``root`` has, by names and dates (an import hashes what it uses).
 
-    Raises UsageError for a root that is no folder, WorldError when what is published cannot be read.
+    Raises WorldError when what is published there cannot be read.
     """
-    if root.exists() and not root.is_dir():
-        raise UsageError(f"{root}: is no folder", "name the mirror's root (--root)")
     store = Store(root)
     present = Releases(root).published()
     blobs = sorted(

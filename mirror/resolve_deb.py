@@ -25,6 +25,9 @@ from mirror.locking import merge
 from mirror.pin import in_parallel
 from mirror.states import NOT_HELD, VERIFIED
 
+# Of a package that is taken for installed, what decides whether others can be.
+ASSUMED = ("Package", "Version", "Architecture", "Multi-Arch", "Provides", "Essential")
+
 
 @dataclass(frozen=True)
 class Resolution:
@@ -72,10 +75,11 @@ def resolve(entries: Sequence[DebEntry], cache: Cache, fetcher: Fetcher) -> Reso
         signed = _signed(root, first, settings)
         root.use([item.repository for item in signed])
         found = [item for entry in entries for item in _choose(root, entry)]
+        assumed = {entry.name: _assumed(root, entry) for entry in entries}
     pinned = _pin(found, [item.repository for item in signed], settings, cache, fetcher)
     licences = _licences(found, cache)
     rows = [_row(item, pinned[item.package.digests["sha256"]], signed, licences) for item in found]
-    suites = [_suite_row(item, first.suite, entries, architectures) for item in signed]
+    suites = [_suite_row(item, first.suite, entries, architectures, assumed) for item in signed]
     # Two places may have one suite; the first of them is enough to tell who signed it.
     by_path = {row.path: row for row in reversed(suites)}
     return Resolution(tuple(merge(rows)), tuple(by_path.values()))
@@ -252,14 +256,32 @@ def _row(item: _Found, pinned: Digests, signed: Sequence[_Signed], licences: Map
     )  # fmt: skip
 
 
+def _assumed(root: AptRoot, entry: DebEntry) -> dict[str, list[dict[str, str]]]:
+    """Return by architecture what ``entry`` takes for installed: of each package what apt needs to know."""
+    from debian.deb822 import Deb822
+
+    found = {}
+    for architecture in entry.architectures:
+        text = root.base(architecture, entry.minbase, entry.base).read_text(encoding="utf-8")
+        stanzas = Deb822.iter_paragraphs(text, use_apt_pkg=False)
+        rows = [{name: stanza[name] for name in ASSUMED if name in stanza} for stanza in stanzas]
+        found[architecture] = sorted(rows, key=lambda row: row["Package"])
+    return found
+
+
 def _suite_row(
-    item: _Signed, into: str, entries: Sequence[DebEntry], architectures: Sequence[str]
+    item: _Signed,
+    into: str,
+    entries: Sequence[DebEntry],
+    architectures: Sequence[str],
+    assumed: Mapping[str, Mapping[str, Sequence[Mapping[str, str]]]],
 ) -> LockedFile:
     repository, release = item.repository, item.release
     source = {
         "kind": SUITE_KIND, "suite": repository.suite, "into": into, "origin": release.origin,
         "codename": release.codename, "date": release.date.isoformat(), "architectures": list(architectures),
         "components": list(repository.components),
+        **({"assumed": assumed} if repository.suite == into else {}),
     }  # fmt: skip
     return LockedFile(
         f"{FOLDER}/{into}/{repository.suite}/InRelease", len(item.data),

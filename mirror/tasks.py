@@ -15,6 +15,7 @@ from core.errors import UsageError, WorldError
 from mirror.bundle_tasks import export_bundle, have, import_bundle
 from mirror.evidence_tasks import evidence, keys, outdated, why
 from mirror.licence_tasks import licences
+from mirror.prove_tasks import prove
 from mirror.release_tasks import HELP_SIGNING, RELEASE_TASKS
 from mirror.serve_tasks import certificate, client_config, serve
 
@@ -270,5 +271,6 @@ for one in (
     import_bundle,
     have,
     *RELEASE_TASKS,
+    prove,
 ):
     ns.add_task(one)

@@ -6,16 +6,14 @@ import base64
 import csv
 import hashlib
 import io
-import os
 import shutil
-import sys
 import zipfile
 from pathlib import Path
 
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
-from core import bootstrap
-from core.errors import UpstreamError, UsageError, WorldError
+from core import bootstrap, namespace
+from core.errors import UpstreamError, WorldError
 from core.process import run
 from mirror.archives import open_zip, read_member, unpack_tar
 
@@ -62,7 +60,7 @@ def build_wheel(sdist: Path, name: str, scratch: Path) -> Path:
     except bootstrap.BootstrapError as error:
         raise UpstreamError(f"the wheel-building environment cannot be made: {error}", "see above") from error
     run(
-        [*_no_network(), python, "-c", _DRIVER, built],
+        [*namespace.command(), python, "-c", _DRIVER, built],
         timeout=_TIMEOUT,
         cwd=tops[0],
         env={
@@ -91,12 +89,6 @@ def _is_pure(filename: str) -> bool:
     except InvalidWheelFilename:
         return False
     return filename.endswith("-none-any.whl")
-
-
-def _no_network() -> list[str]:
-    if not sys.platform.startswith("linux") or shutil.which("unshare") is None:
-        raise UsageError("packages are built cut off from the network by `unshare`", "install util-linux")
-    return ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--net", "--map-root-user"]
 
 
 def normalise(wheel: Path, target: Path) -> None:

@@ -9,7 +9,7 @@ from invoke.tasks import task
 @task(
     name="test",
     help={
-        "only": "Comma-separated layers to run: lint, unit, render, faults, lab (default: all).",
+        "only": "Comma-separated layers to run: lint, unit, render, faults, release, lab (default: all).",
         "full": "Kill builds at every change to the disk, not at a spread; many more examples of any input.",
     },
 )

@@ -248,24 +248,3 @@ def test_the_same_bundle_again_puts_a_damaged_release_right_under_its_own_serial
     assert sneaker.take()["published"] is False
     assert list((sneaker.other / "store" / "tmp").iterdir()) == []
     sneaker.run("audit", "--root", sneaker.other, "--lock", sneaker.world.lock, "--trust", sneaker.trust)
-
-
-def test_a_mirror_that_has_lost_its_record_or_its_link_gets_them_back(sneaker: Sneaker) -> None:
-    sneaker.export()
-    sneaker.take()
-    release, current = sneaker.other / "releases" / "1", sneaker.other / "current"
-    (release / "release.json").write_text("not JSON")
-    assert sneaker.take()["healed"] == 1
-    sneaker.assert_received()
-    (release / "release.json").unlink()
-    assert sneaker.take()["healed"] == 1
-    sneaker.assert_received()
-    current.unlink()
-    assert sneaker.take()["healed"] == 0
-    sneaker.assert_received()
-    subprocess.run(["rm", "-r", release], timeout=60, check=True)
-    assert sneaker.take()["published"] is True
-    sneaker.assert_received()
-    current.unlink()
-    current.mkdir()
-    assert "not a symbolic link" in sneaker.take(code=1)

@@ -375,7 +375,6 @@ def test_a_wrong_call_says_what_to_do(spoiled: Spoiled, tmp_path: Path) -> None:
     assert "--sign-key" in spoiled.run("export", *root, *into, code=2)
     assert "--into is missing" in spoiled.run("export", *root, "--sign-key", spoiled.key, code=2)
     assert "--into is missing" in spoiled.run("have", *root, code=2)
-    assert "is no folder" in spoiled.run("have", "--root", spoiled.key, *into, code=2)
     assert "--trust is missing" in spoiled.run("import", spoiled.bundle, code=2)
     assert "public key only" in spoiled.run("export", *root, *into, "--sign-key", spoiled.trust, code=2)
     assert "private key" in spoiled.run("import", spoiled.bundle, "--trust", spoiled.key, code=2)

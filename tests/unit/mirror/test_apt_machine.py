@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.errors import DiskError, UsageError
+from core.errors import UsageError
 from mirror import apt_machine
 from mirror.apt_root import AptRoot
 
@@ -118,14 +118,6 @@ def test_keys_that_apt_trusts_by_itself_are_found(machine: Any, tmp_path: Path) 
 @given(st.text(max_size=300))
 def test_any_text_is_a_dump_of_settings(junk: str) -> None:
     assert all(isinstance(value, str) for value in apt_machine.parse_settings(junk).values())
-
-
-def test_a_disk_that_is_nearly_full_is_told_before_apt_is_asked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1 << 20}))
-    with pytest.raises(DiskError, match="256 MiB"):
-        AptRoot(tmp_path, [], ["amd64"]).update()
 
 
 def test_a_folder_that_would_break_apts_configuration_is_refused(tmp_path: Path) -> None:

@@ -35,7 +35,6 @@ from mirror.bundle_format import (
 )
 from mirror.bundle_plan import file_size, file_system
 from mirror.bundle_read import opened
-from mirror.contents import unsigned
 
 ROOT = Path(__file__).resolve().parents[3]
 VERIFIER = ROOT / "programs" / "mirror" / "verify-bundle"
@@ -224,17 +223,3 @@ def test_headers_of_an_archive_made_by_tar_itself_are_no_bundle(tmp_path: Path) 
     (tmp_path / "b").write_bytes(buffer.getvalue())
     with opened(tmp_path / "b") as found, pytest.raises(WorldError, match="is not a bundle"):
         found.envelope()
-
-
-@given(
-    st.sampled_from(["", "mirror_deb/dists/bookworm/", "mirror_deb/dists/a/b/", "mirror_keys/", "x/"]),
-    st.sampled_from(
-        ["release.json", "SHA512SUMS", "InRelease", "Release", "Release.gpg", "site.asc", "index.html"]
-    ),
-    st.sampled_from(["", ".asc", "\n", "x"]),
-)
-def test_program_and_verifier_agree_on_what_the_root_digest_covers(folder: str, name: str, end: str) -> None:
-    loaded: dict[str, Any] = {"__name__": "verify_bundle"}
-    exec(compile(VERIFIER.read_text(), str(VERIFIER), "exec"), loaded)
-    path = folder + name + end
-    assert (loaded["OUTSIDE"].fullmatch(path) is None) == unsigned(path)

@@ -1,0 +1,63 @@
+"""One release of the whole catalogue, with the real bytes, signed, in a root of the tests' own."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pysequoia
+import pytest
+
+from core.process import run
+
+ROOT = Path(__file__).resolve().parents[2]
+_SECONDS = 1800
+
+
+@dataclass(frozen=True)
+class Built:
+    """The mirror's root, the published release, and the public key that it is signed with."""
+
+    root: Path
+    release: Path
+    trust: Path
+    secret: Path
+
+    def lacking(self, folder: Path, *paths: str) -> Path:
+        """Return a root under ``folder`` whose only release lacks ``paths``; nothing of ours is touched."""
+        root = folder / "root"
+        release = root / "releases" / self.release.name
+        release.parent.mkdir(parents=True)
+        run(["cp", "--archive", "--link", self.release, release], timeout=120)
+        for path in paths:
+            (release / path).unlink()
+        (root / "current").symlink_to(f"releases/{self.release.name}")
+        return root
+
+
+def inv(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run ``./inv`` with ``words`` as a user does."""
+    return subprocess.run(
+        [str(ROOT / "inv"), *map(str, words)],
+        capture_output=True, text=True, timeout=_SECONDS, stdin=subprocess.DEVNULL, check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def built() -> Iterator[Built]:
+    root = ROOT / "build" / "tests" / "mirror"
+    shutil.rmtree(root, ignore_errors=True)  # what an interrupted run left
+    root.mkdir(parents=True)
+    secret, trust = root / "secret.asc", root / "public.asc"
+    made = pysequoia.Tsk.generate(user_id="Tests <tests@example.org>")
+    secret.touch(mode=0o600)
+    secret.write_bytes(bytes(made))
+    trust.write_bytes(bytes(made.extract_certificate()))
+    done = inv("mirror.build", "--root", root, "--sign-key", secret)
+    if done.returncode != 0:
+        pytest.fail(f"mirror.build: exit code {done.returncode}\n{done.stdout}\n{done.stderr}")
+    yield Built(root, (root / "current").resolve(), trust, secret)
+    shutil.rmtree(root)
