@@ -5,4 +5,5 @@ include:
 {%- for component in facts.flink_components %}
   - flink.{{ component }}
 {%- endfor %}
+  - flink.record
 {%- endif %}
