@@ -10,12 +10,10 @@ from typing import Any
 from core.errors import UsageError
 from lab import ssh
 from lab.model import Lab
+from provision import nodes
 from provision.manifest import FORMULAS, has_components
 
 Snapshot = dict[str, dict[str, Any]]
-
-# Runs on the node with nothing but Python's standard library; reads the paths from standard input.
-_PROBE = Path(__file__).resolve().parent / "probe.py"
 
 
 def facts_folder(lab: Lab) -> Path:
@@ -73,7 +71,7 @@ def _of_host(lab: Lab, host: str, facts: Mapping[str, Any]) -> Snapshot:
         # Differs by nature: the cluster's own name stands in the line that says who manages a file.
         "neutral": facts["flink_managed_by"],
     }
-    words = ("python3", "-c", _PROBE.read_text(encoding="utf-8"))
+    words = ("python3", "-c", nodes.PROBE.read_text(encoding="utf-8"))
     done = ssh.remote(lab, host, *words, stdin=json.dumps(wanted), timeout=180)
     answer: Snapshot = json.loads(done.stdout)
     return answer

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from core import console, locks
 from core.errors import UsageError
 from core.marked_yaml import nearest
@@ -14,7 +16,7 @@ from provision.facts import Facts
 from provision.manifest import has_components
 from provision.report import ApplyError, ApplyReport, ApplyRequest, HostResult
 
-__all__ = ["ApplyError", "ApplyReport", "ApplyRequest", "HostResult", "apply"]
+__all__ = ["ApplyError", "ApplyReport", "ApplyRequest", "HostResult", "apply", "described"]
 
 _ENGINES = {"ansible": ansible_engine.roll_out, "salt": salt_engine.roll_out}
 
@@ -28,15 +30,7 @@ def apply(request: ApplyRequest) -> ApplyReport:
     """
     if request.engine not in _ENGINES:
         raise UsageError(f"there is no engine {request.engine!r}", nearest(request.engine, _ENGINES))
-    cluster = clusters.load(request.cluster)
-    facts = fact_module.resolve(cluster, lockfile.load(request.lock))
-    chosen = _chosen(cluster, facts, request.limit)
-    if cluster.ssh_config and not cluster.ssh_config.exists():
-        raise cluster.document.fault(
-            ("connection", "ssh_config"),
-            f"{cluster.ssh_config}: there is no such file",
-            "write the hosts' ssh settings there (for the lab: ./inv up)",
-        )
+    cluster, chosen = described(request.cluster, request.lock, request.limit)
     with locks.held(cluster.build / "apply.lock", f"apply of cluster {cluster.name}"):
         console.say(f"   {request.engine} provisions {', '.join(chosen) or 'no host'}")
         results = _ENGINES[request.engine](cluster, chosen, request.check) if chosen else {}
@@ -44,6 +38,22 @@ def apply(request: ApplyRequest) -> ApplyReport:
     if any(result.failed for result in results.values()):
         raise ApplyError(report)
     return report
+
+
+def described(file: Path, lock: Path, limit: tuple[str, ...]) -> tuple[Cluster, dict[str, Facts]]:
+    """Return the cluster in ``file`` and the facts of its hosts that have anything, or of those in ``limit``.
+
+    Raises UsageError for whatever is wrong with the call, the cluster file or the lock.
+    """
+    cluster = clusters.load(file)
+    chosen = _chosen(cluster, fact_module.resolve(cluster, lockfile.load(lock)), limit)
+    if cluster.ssh_config and not cluster.ssh_config.exists():
+        raise cluster.document.fault(
+            ("connection", "ssh_config"),
+            f"{cluster.ssh_config}: there is no such file",
+            "write the hosts' ssh settings there (for the lab: ./inv up)",
+        )
+    return cluster, chosen
 
 
 def _chosen(cluster: Cluster, facts: dict[str, Facts], limit: tuple[str, ...]) -> dict[str, Facts]:

@@ -6,6 +6,8 @@ from invoke.collection import Collection
 from invoke.context import Context
 from invoke.tasks import task
 
+from provision.operations_tasks import status
+
 _CLUSTER = "the cluster file (default: clusters/lab.yml)"
 _LOCK = "the mirror's lock (default: mirror/catalogue.lock)"
 _CLUSTER_PATH = "clusters/lab.yml"
@@ -92,4 +94,4 @@ def apply(
 
 
 cluster_ns = Collection("cluster", check, render)
-ns = Collection("provision", apply)
+ns = Collection("provision", apply, status)

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lab import snapshot
-
-PROBE = Path(snapshot.__file__).with_name("probe.py")
+from provision import nodes
 
 
 def test_differences_name_host_and_thing() -> None:
@@ -39,7 +38,7 @@ def test_the_probe_describes_files_links_and_what_is_absent(tmp_path: Path) -> N
         "neutral": "Managed by lab one",
     }
     done = subprocess.run(
-        [sys.executable, "-c", PROBE.read_text()],
+        [sys.executable, "-c", nodes.PROBE.read_text()],
         input=json.dumps(wanted),
         capture_output=True,
         text=True,

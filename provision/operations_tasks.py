@@ -1,0 +1,43 @@
+"""The tasks that look at what is on the hosts, and go back: they parse, call and print."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from invoke.context import Context
+from invoke.tasks import task
+
+if TYPE_CHECKING:
+    from provision.cluster import Cluster
+    from provision.facts import Facts
+
+CLUSTER = "the cluster file (default: clusters/lab.yml)"
+LOCK = "the mirror's lock (default: mirror/catalogue.lock)"
+LIMIT = "only this host; may be given more than once"
+CLUSTER_PATH = "clusters/lab.yml"
+LOCK_PATH = "mirror/catalogue.lock"
+
+
+def _described(cluster: str, lock: str, limit: list[str]) -> tuple[Cluster, dict[str, Facts]]:
+    from pathlib import Path
+
+    from provision.apply import described
+
+    return described(Path(cluster), Path(lock), tuple(limit))
+
+
+@task(iterable=["limit"], help={"cluster": CLUSTER, "lock": LOCK, "limit": LIMIT})
+def status(_: Context, limit: list[str], cluster: str = CLUSTER_PATH, lock: str = LOCK_PATH) -> None:
+    """Say what is on each host, and what of it is not as described; exit 1 for drift or no answer."""
+    from core import console
+    from core.errors import WorldError
+    from provision import status as looking
+
+    found = looking.status(*_described(cluster, lock, limit))
+    console.result({host: one.document() for host, one in found.items()}, looking.table(found))
+    other = [host for host, one in found.items() if not one.same]
+    if other:
+        raise WorldError(
+            f"not as described, or not reachable: {', '.join(other)}",
+            f"see the list above; ./inv provision.apply --cluster {cluster} puts it right",
+        )
