@@ -82,7 +82,9 @@ def prove(request: ProveRequest) -> ProveReport:
     ):
         scratch = Path(name)
         scratch.chmod(0o755)  # apt reads as a user of its own
-        proofs = _run(words, request, record.serial, folder, [entry.name for entry in chosen], scratch)
+        proofs = _run(
+            words, request, record.serial, folder, [entry.name for entry in chosen], record.entries, scratch
+        )
     return ProveReport(record.serial, tuple(entry.name for entry in chosen), proofs)
 
 
@@ -101,6 +103,11 @@ def _chosen(request: ProveRequest, lock: Lock, held: Sequence[str]) -> tuple[Ent
     if absent and request.groups:
         raise WorldError(
             f"the release does not hold {', '.join(absent)}", "build it with these groups, or leave them out"
+        )
+    if not chosen:
+        raise UsageError(
+            f"{request.catalogue}: none of its entries is in the release",
+            "give the catalogue that the release was made from",
         )
     if absent:
         console.say(f"   not in this release, and not looked at: {', '.join(absent)}")
@@ -131,12 +138,14 @@ def _run(
     serial: int,
     folder: Path,
     entries: Sequence[str],
+    held: Sequence[str],
     scratch: Path,
 ) -> tuple[Proof, ...]:
     trust = request.trust or folder / "mirror_keys" / "site.asc"
     order = {
         "root": str(request.root.absolute()), "serial": serial, "release": str(folder.absolute()),
-        "catalogue": str(request.catalogue.absolute()), "entries": list(entries), "scratch": str(scratch),
+        "catalogue": str(request.catalogue.absolute()), "entries": list(entries), "held": list(held),
+        "scratch": str(scratch),
         "trust": str(trust.absolute()) if trust.is_file() else "", "report": str(scratch / "report.json"),
         "quiet": console.settings.quiet, "json": console.settings.json,
     }  # fmt: skip

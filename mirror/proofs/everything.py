@@ -29,9 +29,11 @@ def _wrong(world: World) -> list[str]:
     """Return a line for each file that is missing or has other bytes. The lock is believed, not the tree."""
     from mirror.contents import contents
 
-    names = tuple(sorted(entry.name for entry in world.entries))
     lock_bytes = (world.release / "catalogue.lock").read_bytes()
-    wanted = {path: item.sha256 for path, item in contents(world.lock, lock_bytes, names).items()}
+    # What is generated is about all that the release holds, whatever was chosen.
+    whole = contents(world.lock, lock_bytes, world.held)
+    others = {item.path for item in world.lock.files_of(world.held)} - {item.path for item in world.files}
+    wanted = {path: item.sha256 for path, item in whole.items() if path not in others}
     waiting: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
     for item in sorted(wanted.items()):
         waiting.put(item)

@@ -68,7 +68,9 @@ def _world(order: dict[str, Any], scratch: Path, base: str, ca: Path) -> World:
     site = Site(base, ca.read_bytes(), keys, str(settings), suites[0] if suites else "", archives)
     for name, data in files(site, ("maven", "pip", *(["apt"] if keys and suites else []))).items():
         write_atomic(settings / name, data)
-    return World(release, base, ca, settings, keyring, scratch, lock, loaded, entries, held)
+    return World(
+        release, base, ca, settings, keyring, scratch, lock, loaded, entries, tuple(order["held"]), held
+    )
 
 
 def _tasks(world: World) -> Iterator[Task]:

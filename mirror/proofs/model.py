@@ -17,7 +17,8 @@ class World:
 
     ``base`` is the mirror's address without a trailing slash, ``ca`` the authority of its certificate,
     ``settings`` holds what ``mirror.client-config`` writes, ``keyring`` the keys that apt shall believe
-    (None: the release is not signed). ``files`` are all that the release's lock brings in.
+    (None: the release is not signed). ``entries`` are those to be proven, ``files`` what they bring in;
+    ``held`` names all that the release holds.
     """
 
     release: Path
@@ -29,6 +30,7 @@ class World:
     lock: Lock
     catalogue: Catalogue
     entries: tuple[Entry, ...]
+    held: tuple[str, ...]
     files: tuple[LockedFile, ...]
 
     def of(self, entry: Entry) -> tuple[LockedFile, ...]:
