@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from core.process import run
@@ -38,7 +39,7 @@ def roll_out(cluster: Cluster, facts: Mapping[str, Facts], check: bool) -> dict[
     if done.code != 0 and not any(result.failed for result in found.values()):
         # Not a task's failure: a broken role or inventory, which is no single host's fault.
         reason = f"ansible-playbook ended with {done.code}:\n{done.tail()}"
-        found = {host: HostResult(result.changed, result.changes, reason) for host, result in found.items()}
+        found = {host: replace(result, failed=reason) for host, result in found.items()}
     return found
 
 
@@ -49,6 +50,7 @@ def _path() -> str:
 def results(summary: Path, facts: Mapping[str, Facts]) -> dict[str, HostResult]:
     """Return what the events in the file ``summary`` (callback/summary.py) say about each host."""
     changes: dict[str, list[str]] = {host: [] for host in facts}
+    diffs: dict[str, list[str]] = {host: [] for host in facts}
     failed: dict[str, str] = {}
     for line in summary.read_text(encoding="utf-8").splitlines() if summary.exists() else ():
         event = json.loads(line)
@@ -56,6 +58,10 @@ def results(summary: Path, facts: Mapping[str, Facts]) -> dict[str, HostResult]:
         text = f"{task}: {event['text']}" if event["text"] else task
         if event["kind"] == "changed":
             changes[event["host"]].append(text)
+            diffs[event["host"]].append(event.get("diff", ""))
         else:
             failed.setdefault(event["host"], text)
-    return {host: HostResult(len(made), tuple(made), failed.get(host, "")) for host, made in changes.items()}
+    return {
+        host: HostResult(len(made), tuple(made), failed.get(host, ""), tuple(diffs[host]))
+        for host, made in changes.items()
+    }

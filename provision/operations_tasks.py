@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 CLUSTER = "the cluster file (default: clusters/lab.yml)"
 LOCK = "the mirror's lock (default: mirror/catalogue.lock)"
 LIMIT = "only this host; may be given more than once"
+ENGINE = "ansible or salt"
 CLUSTER_PATH = "clusters/lab.yml"
 LOCK_PATH = "mirror/catalogue.lock"
 
@@ -24,6 +25,35 @@ def _described(cluster: str, lock: str, limit: list[str]) -> tuple[Cluster, dict
     from provision.apply import described
 
     return described(Path(cluster), Path(lock), tuple(limit))
+
+
+@task(iterable=["limit"], help={"cluster": CLUSTER, "lock": LOCK, "limit": LIMIT, "engine": ENGINE})
+def plan(
+    _: Context,
+    limit: list[str],
+    cluster: str = CLUSTER_PATH,
+    lock: str = LOCK_PATH,
+    engine: str = "ansible",
+) -> None:
+    """Show what an apply would change on each host, with differences; exit 1 where it would change any."""
+    from pathlib import Path
+
+    from core import console
+    from core.errors import WorldError
+    from provision.apply import ApplyError, ApplyRequest, apply
+    from provision.report import plan_document, plan_text
+
+    try:
+        report = apply(ApplyRequest(Path(cluster), Path(lock), engine, tuple(limit), check=True))
+    except ApplyError as failure:
+        console.result(plan_document(failure.report), plan_text(failure.report))
+        raise
+    console.result(plan_document(report), plan_text(report))
+    count = sum(result.changed for result in report.hosts.values())
+    if count:
+        raise WorldError(
+            f"{count} things would change", f"./inv provision.apply --cluster {cluster} makes it so"
+        )
 
 
 @task(iterable=["limit"], help={"cluster": CLUSTER, "lock": LOCK, "limit": LIMIT})

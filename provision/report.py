@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 from core.errors import WorldError
@@ -25,11 +27,16 @@ class ApplyRequest:
 
 @dataclass(frozen=True)
 class HostResult:
-    """What happened on a host: how many tasks or states changed it, a phrase for each, why it failed."""
+    """What happened on a host: how many tasks or states changed it, a phrase for each, why it failed.
+
+    ``diffs`` has for each change the lines that differ, as far as the engine tells (else empty). They
+    may hold secrets: print them by :func:`masked` only.
+    """
 
     changed: int
     changes: tuple[str, ...]
     failed: str = ""
+    diffs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,45 @@ class ApplyReport:
             for host, result in self.hosts.items()
         }
         return {"engine": self.engine, "hosts": hosts}
+
+
+# Flink's own list of words that make an option's value secret (GlobalConfiguration.SENSITIVE_KEYS, 2.3).
+_SENSITIVE = (
+    "password|secret|fs.azure.account.key|apikey|api-key|auth-params|service-key|token|basic-auth|"
+    "jaas.config|http-headers"
+)
+_SECRET_LINE = re.compile(rf"^([^:=]*(?:{_SENSITIVE})[^:=]*[:=]).*$", re.IGNORECASE | re.MULTILINE)
+
+
+def masked(text: str) -> str:
+    """Return ``text`` without the values of options that are secret by their name. Pure."""
+    return _SECRET_LINE.sub(r"\1 ******", text)
+
+
+def plan_text(report: ApplyReport) -> str:
+    """Return for people what would change on each host, with the lines that would differ."""
+    lines = []
+    for host, result in report.hosts.items():
+        lines.append(f"{host}: {f'{result.changed} would change' if result.changed else 'nothing to change'}")
+        for change, diff in zip_longest(result.changes, result.diffs, fillvalue=""):
+            lines += [f"  {change}", *(f"    {line}" for line in masked(diff).splitlines())]
+        lines += [f"  failed: {result.failed}"] if result.failed else []
+    return "\n".join(lines) or "no host has anything to provision"
+
+
+def plan_document(report: ApplyReport) -> dict[str, object]:
+    """Return the same for programs."""
+    hosts = {
+        host: {
+            "changes": [
+                {"what": change, "diff": masked(diff)}
+                for change, diff in zip_longest(result.changes, result.diffs, fillvalue="")
+            ],
+            "failed": result.failed,
+        }
+        for host, result in report.hosts.items()
+    }
+    return {"engine": report.engine, "hosts": hosts}
 
 
 class ApplyError(WorldError):

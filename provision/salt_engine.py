@@ -81,16 +81,23 @@ def result_of(done: Finished) -> HostResult:
             0, (), "the states cannot be rendered:\n" + "\n".join(str(error) for error in errors)
         )
     states = sorted(local.values(), key=lambda state: state.get("__run_num__", 0))
-    changes = tuple(_phrase(state) for state in states if state["result"] is not False and _changes(state))
+    made = [state for state in states if state["result"] is not False and _changes(state)]
+    changes = tuple(_phrase(state) for state in made)
     failed = [f"{state.get('__id__')}: {_reason(state)}" for state in states if state["result"] is False]
     reason = failed[0] if failed else ""
     if done.code != 0 and not failed:
         reason = f"salt-call ended with {done.code}:\n{done.tail()}"
-    return HostResult(len(changes), changes, reason)
+    return HostResult(len(changes), changes, reason, tuple(_diff(state) for state in made))
 
 
 def _changes(state: Mapping[str, Any]) -> bool:
     return bool(state["changes"]) or state["result"] is None  # None: a dry run would change it
+
+
+def _diff(state: Mapping[str, Any]) -> str:
+    changes = state.get("changes")
+    found = changes.get("diff", "") if isinstance(changes, dict) else ""
+    return found.rstrip() if isinstance(found, str) else ""
 
 
 def _phrase(state: Mapping[str, Any]) -> str:

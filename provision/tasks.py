@@ -6,7 +6,7 @@ from invoke.collection import Collection
 from invoke.context import Context
 from invoke.tasks import task
 
-from provision.operations_tasks import status
+from provision.operations_tasks import plan, status
 
 _CLUSTER = "the cluster file (default: clusters/lab.yml)"
 _LOCK = "the mirror's lock (default: mirror/catalogue.lock)"
@@ -94,4 +94,4 @@ def apply(
 
 
 cluster_ns = Collection("cluster", check, render)
-ns = Collection("provision", apply, status)
+ns = Collection("provision", apply, plan, status)

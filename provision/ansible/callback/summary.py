@@ -1,11 +1,13 @@
 """An Ansible callback that writes what happened on each host, one JSON document a line.
 
 The file is named by PNDA_SUMMARY; without it nothing is written. A line is
-``{"host": ..., "task": ..., "kind": "changed" | "failed" | "unreachable", "text": ...}``.
+``{"host": ..., "task": ..., "kind": "changed" | "failed" | "unreachable", "text": ..., "diff": ...}``;
+``diff`` is empty unless Ansible was asked for differences (``--diff``).
 """
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 from pathlib import Path
@@ -34,12 +36,12 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # untyped, see above
     def v2_runner_on_ok(self, result: Any) -> None:
         """Note a task that changed something; tasks with a loop are noted by item."""
         if result.result.get("changed") and "results" not in result.result:
-            self._note(result, "changed", "")
+            self._note(result, "changed", "", self._diff(result.result))
 
     def v2_runner_item_on_ok(self, result: Any) -> None:
         """Note an item that changed something."""
         if result.result.get("changed"):
-            self._note(result, "changed", self._label(result))
+            self._note(result, "changed", self._label(result), self._diff(result.result))
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
         """Note a task that failed; tasks with a loop are noted by item."""
@@ -64,9 +66,25 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # untyped, see above
         # A program of ours says itself what is wrong; Ansible's "non-zero return code" adds nothing.
         return said or message or "failed without a message"
 
-    def _note(self, result: Any, kind: str, text: str) -> None:
+    def _diff(self, result: dict[str, Any]) -> str:
+        """Return what a module says that differs: a content (texts), or a state (tables)."""
+        found = result.get("diff") or []
+        lines: list[str] = []
+        for one in found if isinstance(found, list) else [found]:
+            sides = [one.get(side, "") for side in ("before", "after")]
+            before, after = (
+                text.splitlines()
+                if isinstance(text, str)
+                else json.dumps(text, indent=0, sort_keys=True).splitlines()
+                for text in sides
+            )
+            lines += difflib.unified_diff(before, after, "now", "then", lineterm="")
+        return "\n".join(lines)
+
+    def _note(self, result: Any, kind: str, text: str, diff: str = "") -> None:
         target = os.environ.get("PNDA_SUMMARY")
         if target:
-            line = {"host": result.host.name, "task": result.task.get_name(), "kind": kind, "text": text}
+            about = {"host": result.host.name, "task": result.task.get_name()}
+            line = {**about, "kind": kind, "text": text, "diff": diff}
             with Path(target).open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(line) + "\n")

@@ -15,6 +15,7 @@ from provision import ansible_engine, inventory, pillar, salt_engine
 from provision.apply import ApplyError, ApplyReport, ApplyRequest, HostResult, apply
 from provision.cluster import ROOT, Cluster
 from provision.facts import Facts
+from provision.report import plan_document, plan_text
 from tests.unit.provision import samples
 
 
@@ -116,7 +117,7 @@ def test_salts_answer_is_counted() -> None:
         "a": state(0, "first", True),
         "c": state(2, "dry", None),
     }
-    assert salt_engine.result_of(done({"local": local})) == HostResult(2, ("second", "dry"))
+    assert salt_engine.result_of(done({"local": local})) == HostResult(2, ("second", "dry"), "", ("x", ""))
 
 
 def test_salts_failure_is_told_in_its_own_words() -> None:
@@ -147,14 +148,16 @@ def test_what_salt_says_otherwise_is_a_failure(finished: Finished, words: str) -
 def test_ansibles_events_are_counted(tmp_path: Path, facts: dict[str, Facts]) -> None:
     summary = tmp_path / "summary.jsonl"
     events = [
-        {"host": "edge-1", "task": "flink : Make the user", "kind": "changed", "text": ""},
+        {"host": "edge-1", "task": "flink : Make the user", "kind": "changed", "text": "", "diff": "-a\n+b"},
         {"host": "edge-1", "task": "flink : Make the links", "kind": "changed", "text": "/usr/bin/flink"},
         {"host": "edge-2", "task": "flink : Install", "kind": "failed", "text": "1.20.5: no"},
         {"host": "manager-1", "task": "Gather", "kind": "unreachable", "text": "ssh: no route"},
     ]
     summary.write_text("".join(json.dumps(event) + "\n" for event in events))
     found = ansible_engine.results(summary, facts)
-    assert found["edge-1"] == HostResult(2, ("Make the user", "Make the links: /usr/bin/flink"))
+    assert found["edge-1"] == HostResult(
+        2, ("Make the user", "Make the links: /usr/bin/flink"), "", ("-a\n+b", "")
+    )
     assert found["edge-2"] == HostResult(0, (), "Install: 1.20.5: no")
     assert found["manager-1"] == HostResult(0, (), "Gather: ssh: no route")
     assert found["both-1"] == HostResult(0, ())
@@ -196,3 +199,22 @@ def test_a_host_gets_its_own_pillar_and_plain_files(
     assert json.loads(body.removeprefix("#!json\n")) == facts["both-1"]
     minion = json.loads(pillar.minion(host))
     assert minion["grains"] == {"roles": ["hadoop_edge", "flink"], "hadoop": {"role": "EDGE"}}
+
+
+def test_a_plan_shows_differences_and_never_a_secret() -> None:
+    diff = "\n".join(
+        [
+            "@@ -1 +1 @@",
+            "-security.ssl.rest.key-password: old-hidden",
+            '+security.ssl.rest.key-password: "new: hidden"',
+            "+rest.port: 8081",
+            '+"fs.s3a.Secret.key": hidden',
+        ]
+    )
+    report = ApplyReport("salt", {"a": HostResult(2, ("x", "y"), "", (diff, "")), "b": HostResult(0, ())})
+    text = plan_text(report)
+    assert "hidden" not in text + json.dumps(plan_document(report))
+    assert "a: 2 would change" in text
+    assert "    +rest.port: 8081" in text
+    assert "    +security.ssl.rest.key-password: ******" in text
+    assert "b: nothing to change" in text
