@@ -13,7 +13,7 @@ from core import schema
 from core.errors import UsageError
 from core.marked_yaml import Document, Path_, nearest
 from core.marked_yaml import load as load_yaml
-from provision import lines, mirror_section, options
+from provision import lines, mirror_section, option_rules, retention
 from provision.flavours import Flavour, flavours
 from provision.mirror_section import MirrorServer
 
@@ -73,6 +73,7 @@ class Cluster:
     history: HistoryServer
     metrics: Metrics
     configuration: Mapping[str, str]
+    other_options: tuple[str, ...]
     document: Document = field(repr=False, compare=False)
 
     def with_role(self, role: str) -> tuple[Host, ...]:
@@ -144,6 +145,7 @@ class _Reader:
             history=self._history(versions),
             metrics=self._metrics(hosts, flavour),
             configuration=self._configuration(("flink", "configuration"), legacy, history=False),
+            other_options=tuple(self.flink.get("other_options", ())),
             document=self.document,
         )
 
@@ -253,11 +255,13 @@ class _Reader:
         host = section.get("graphite_host") or self._first(
             "GRAPHITE", hosts, ("hosts",), "flink.metrics.graphite_host"
         )
-        return Metrics(
-            host,
-            section.get("graphite_port", 2003),
-            section.get("interval_seconds", flavour.metrics_interval_seconds),
-        )
+        interval = section.get("interval_seconds", flavour.metrics_interval_seconds)
+        wrong = retention.interval_fault(interval, flavour.metrics_retentions)
+        if wrong:
+            raise self.fault(
+                ("flink", "metrics", "interval_seconds"), f"flavor {flavour.name}: {wrong[0]}", wrong[1]
+            )
+        return Metrics(host, section.get("graphite_port", 2003), interval)
 
     def _configuration(self, where: Path_, legacy: bool, history: bool) -> dict[str, str]:
         table: Any = self.data
@@ -265,8 +269,8 @@ class _Reader:
             table = table.get(key, {})
         result = {}
         for key, value in table.items():
-            text = options.text_of(value)
-            wrong = options.key_fault(key, history) or options.value_fault(text, legacy)
+            text = option_rules.text_of(value)
+            wrong = option_rules.key_fault(key, history) or option_rules.value_fault(text, legacy)
             if wrong:
                 message, cure = wrong
                 prefix = "" if key in message else f"{key}: "

@@ -6,7 +6,7 @@ from typing import Any
 
 from core.errors import InternalError
 from mirror.lockfile import Lock
-from provision import lines, manifest, mirror_server, releases
+from provision import lines, manifest, mirror_server, option_check, releases
 from provision.cluster import Cluster, Host
 
 Facts = dict[str, Any]
@@ -18,9 +18,11 @@ _STATE = "/var/lib/pnda/flink"
 def resolve(cluster: Cluster, lock: Lock) -> dict[str, Facts]:
     """Return the facts of every host, by its name, in the order of the cluster file.
 
-    Pure. Raises UsageError, with the line of the cluster file, for a version that ``lock`` lacks.
+    Raises UsageError, with the line of the cluster file, for a version that ``lock`` lacks, and for
+    Flink options that its versions do not take.
     """
     releases.check_locked(cluster, lock)
+    option_check.check(cluster)
     made: dict[tuple[str, bool], dict[str, Any]] = {}
 
     def release(version: str, client: bool) -> dict[str, Any]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import asdict
+from pathlib import Path
+
 from invoke.collection import Collection
 from invoke.context import Context
 from invoke.tasks import task
@@ -12,32 +16,71 @@ _CLUSTER = "the cluster file (default: clusters/lab.yml)"
 _LOCK = "the mirror's lock (default: mirror/catalogue.lock)"
 _CLUSTER_PATH = "clusters/lab.yml"
 _LOCK_PATH = "mirror/catalogue.lock"
+_ROOT = "the mirror's root folder; default: $PNDA_MIRROR_ROOT or build/mirror"
 
 
-@task(help={"cluster": _CLUSTER, "lock": _LOCK})
-def check(_: Context, cluster: str = _CLUSTER_PATH, lock: str = _LOCK_PATH) -> None:
-    """Check a cluster file, and that the lock has what it asks for."""
-    from pathlib import Path
+def _root(given: str) -> Path:
+    return Path(given or os.environ.get("PNDA_MIRROR_ROOT", "") or "build/mirror")
 
+
+@task(
+    help={
+        "cluster": _CLUSTER,
+        "lock": _LOCK,
+        "deep": "also ask Flink itself, from the mirror, whether it takes the memory settings",
+        "root": _ROOT + " (only with --deep)",
+    }
+)
+def check(
+    _: Context, cluster: str = _CLUSTER_PATH, lock: str = _LOCK_PATH, deep: bool = False, root: str = ""
+) -> None:
+    """Check a cluster file, its Flink options, and that the lock has what it asks for."""
     from core import console
     from mirror import lockfile
     from provision import cluster as clusters
-    from provision import facts
+    from provision import facts, memory_check, option_check
     from provision.manifest import components_of
 
-    found = facts.resolve(clusters.load(Path(cluster)), lockfile.load(Path(lock)))
+    described, locked = clusters.load(Path(cluster)), lockfile.load(Path(lock))
+    found = facts.resolve(described, locked)
+    warnings = option_check.warnings(described)
     hosts = {host: components_of(its) for host, its in found.items()}
     lines = [
         f"{host}: {', '.join(components) or 'nothing to provision'}" for host, components in hosts.items()
     ]
-    console.result({"hosts": hosts}, "\n".join(lines))
+    document: dict[str, object] = {"hosts": hosts, "warnings": warnings}
+    if deep:
+        memory = memory_check.check(described, found, locked, _root(root))
+        document["memory"] = [asdict(its) for its in memory]
+        lines += [f"Flink {its.version} takes the {its.process}'s memory settings" for its in memory]
+    console.result(document, "\n".join([*lines, *(f"warning: {warning}" for warning in warnings)]))
+
+
+@task(
+    help={
+        "version": "the Flink version (default: all in the lock)",
+        "lock": _LOCK,
+        "root": _ROOT,
+    }
+)
+def refresh(_: Context, version: str = "", lock: str = _LOCK_PATH, root: str = "") -> None:
+    """Ask the Flink on the mirror which options it knows, and write provision/options/VERSION.tsv."""
+    from core import console
+    from mirror import lockfile
+    from provision import option_refresh
+    from provision.releases import locked_versions
+
+    locked = lockfile.load(Path(lock))
+    versions = [version] if version else locked_versions(locked)
+    paths = {its: option_refresh.refresh(locked, _root(root), its) for its in versions}
+    document = {its: str(path) for its, path in paths.items()}
+    console.result({"options": document}, "\n".join(f"Flink {its}: {path}" for its, path in document.items()))
 
 
 @task(help={"cluster": _CLUSTER, "lock": _LOCK, "facts": "print the facts of this host instead"})
 def render(_: Context, cluster: str = _CLUSTER_PATH, lock: str = _LOCK_PATH, facts: str = "") -> None:
     """Write what will land on each host to build/NAME/preview, and the facts to build/NAME/facts."""
     import json
-    from pathlib import Path
 
     from core import console
     from core.errors import UsageError
@@ -78,8 +121,6 @@ def apply(
     check: bool = False,
 ) -> None:
     """Provision the cluster's hosts, and say what changed where."""
-    from pathlib import Path
-
     from core import console
     from provision.apply import ApplyError, ApplyRequest
     from provision.apply import apply as roll_out
@@ -94,4 +135,5 @@ def apply(
 
 
 cluster_ns = Collection("cluster", check, render)
+options_ns = Collection("options", refresh)
 ns = Collection("provision", apply, plan, status)

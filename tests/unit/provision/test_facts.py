@@ -162,7 +162,7 @@ def test_overrides_win_and_reach_their_own_server_only(facts: dict[str, Facts]) 
 
 def test_every_option_that_is_made_from_a_key_has_an_owner(cluster: Cluster) -> None:
     """An override of an option that is also a fact would give one thing two values."""
-    from provision.options import FIXED, OWNED, key_fault
+    from provision.option_rules import FIXED, OWNED, key_fault
 
     made = {**releases.configuration(cluster, "1.20.5"), **releases.history_configuration(cluster)}
     assert {key for key in made if key in OWNED or key in FIXED} == {*OWNED, *FIXED} - {"env.java.home"}

@@ -13,11 +13,11 @@ from core.errors import UsageError
 from mirror.lockfile import Lock
 from provision import cluster as clusters
 from provision import facts as fact_module
-from provision import options, preview
+from provision import option_rules, preview
 from provision.manifest import FLINK
 from tests.unit.provision import samples
 
-KEY = "some.option"
+KEY = "pipeline.name"
 
 
 def read_by_legacy_parser(raw: bytes) -> dict[str, str]:
@@ -56,7 +56,7 @@ values = st.one_of(
 @settings(max_examples=400, deadline=None)
 @given(values)
 def test_what_passes_for_flink_1_is_read_as_written(value: str) -> None:
-    if options.value_fault(value, legacy=True) is None:
+    if option_rules.value_fault(value, legacy=True) is None:
         found = read_by_legacy_parser(render("flink-conf.yaml.j2", value))
         assert found == {"a.first": "1", KEY: value, "z.last": "2"}
 
@@ -64,7 +64,7 @@ def test_what_passes_for_flink_1_is_read_as_written(value: str) -> None:
 @settings(max_examples=400, deadline=None)
 @given(values)
 def test_what_passes_for_flink_2_is_read_as_written(value: str) -> None:
-    if options.value_fault(value, legacy=False) is None:
+    if option_rules.value_fault(value, legacy=False) is None:
         found = yaml.load(render("config.yaml.j2", value), Loader=yaml.BaseLoader)
         assert found == {"a.first": "1", KEY: value, "z.last": "2"}
 
@@ -73,14 +73,14 @@ def test_what_passes_for_flink_2_is_read_as_written(value: str) -> None:
     "value", ["a\nb", "a#b", "a # b", " a", "a ", "", "é", "a\rb", "{{ x }}", "{% x %}", "{# x #}"]
 )
 def test_what_flink_1_would_misread_is_refused(value: str) -> None:
-    assert options.value_fault(value, legacy=True)
+    assert option_rules.value_fault(value, legacy=True)
 
 
 @pytest.mark.parametrize(
     "value", ["a: b", "'quoted'", '"x"', "a\\b", "*", "- x", "true", "1e3", "{a}", "%x", "@x", "`"]
 )
 def test_what_both_read_alike_is_accepted(value: str) -> None:
-    assert options.value_fault(value, legacy=True) is None
+    assert option_rules.value_fault(value, legacy=True) is None
     assert read_by_legacy_parser(render("flink-conf.yaml.j2", value))[KEY] == value
 
 
@@ -90,7 +90,7 @@ def test_cluster_check_refuses_or_keeps(tmp_path: Path, lock: Lock, value: str) 
     """The same through a real cluster file: refused with its line, or in the rendered file as written."""
     quoted = yaml.safe_dump(value, default_style='"', allow_unicode=False).strip()
     path = samples.cluster_file(tmp_path / "c.yml", ("taskmanager.numberOfTaskSlots: 4", f"{KEY}: {quoted}"))
-    if options.value_fault(value, legacy=True):
+    if option_rules.value_fault(value, legacy=True):
         with pytest.raises(UsageError, match=r"c\.yml:\d+: "):
             clusters.load(path)
         return
@@ -104,4 +104,4 @@ def test_cluster_check_refuses_or_keeps(tmp_path: Path, lock: Lock, value: str) 
     ("value", "text"), [(True, "true"), (False, "false"), (4, "4"), (0.5, "0.5"), ("a", "a")]
 )
 def test_scalars_as_flink_writes_them(value: str | float | bool, text: str) -> None:
-    assert options.text_of(value) == text
+    assert option_rules.text_of(value) == text
