@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from core import console, locks
-from core.errors import UsageError
+from core.errors import UsageError, WorldError
 from core.marked_yaml import nearest
 from mirror import lockfile
-from provision import ansible_engine, salt_engine
+from provision import ansible_engine, rollback, salt_engine
 from provision import cluster as clusters
 from provision import facts as fact_module
 from provision.cluster import Cluster
@@ -32,12 +32,26 @@ def apply(request: ApplyRequest) -> ApplyReport:
         raise UsageError(f"there is no engine {request.engine!r}", nearest(request.engine, _ENGINES))
     cluster, chosen = described(request.cluster, request.lock, request.limit)
     with locks.held(cluster.build / "apply.lock", f"apply of cluster {cluster.name}"):
+        _respect_rollbacks(request, cluster, chosen)
         console.say(f"   {request.engine} provisions {', '.join(chosen) or 'no host'}")
         results = _ENGINES[request.engine](cluster, chosen, request.check) if chosen else {}
     report = ApplyReport(request.engine, results)
     if any(result.failed for result in results.values()):
         raise ApplyError(report)
     return report
+
+
+def _respect_rollbacks(request: ApplyRequest, cluster: Cluster, facts: dict[str, Facts]) -> None:
+    """Raise WorldError where a host was rolled back from what is asked for, unless that is meant."""
+    phrases = [] if request.again else rollback.undone(facts, rollback.records(cluster, facts))
+    if phrases and request.check:
+        for phrase in phrases:
+            console.warn(phrase)
+    elif phrases:
+        raise WorldError(
+            "\n".join(phrases),
+            f"set flink.default in {request.cluster} to the version that is there now, or say --again",
+        )
 
 
 def described(file: Path, lock: Path, limit: tuple[str, ...]) -> tuple[Cluster, dict[str, Facts]]:

@@ -71,3 +71,18 @@ def status(_: Context, limit: list[str], cluster: str = CLUSTER_PATH, lock: str 
             f"not as described, or not reachable: {', '.join(other)}",
             f"see the list above; ./inv provision.apply --cluster {cluster} puts it right",
         )
+
+
+@task(iterable=["limit"], help={"cluster": CLUSTER, "lock": LOCK, "limit": LIMIT})
+def rollback(_: Context, limit: list[str], cluster: str = CLUSTER_PATH, lock: str = LOCK_PATH) -> None:
+    """Go back to the version before on each host: links flip, nothing is fetched; recorded on the host."""
+    from core import console
+    from provision.report import ApplyError
+    from provision.rollback import rollback as go_back
+
+    try:
+        report = go_back(*_described(cluster, lock, limit))
+    except ApplyError as failure:
+        console.result(failure.report.document(), failure.report.text())
+        raise
+    console.result(report.document(), report.text())

@@ -15,7 +15,8 @@ from core.errors import WorldError
 class ApplyRequest:
     """A roll-out of the cluster file ``cluster`` by ``engine`` (``ansible`` or ``salt``).
 
-    ``lock`` is the mirror's lock, ``limit`` the hosts to do (none: all), ``check`` a dry run.
+    ``lock`` is the mirror's lock, ``limit`` the hosts to do (none: all), ``check`` a dry run,
+    ``again`` that a recorded roll-back may be undone.
     """
 
     cluster: Path
@@ -23,6 +24,7 @@ class ApplyRequest:
     engine: str
     limit: tuple[str, ...] = ()
     check: bool = False
+    again: bool = False
 
 
 @dataclass(frozen=True)

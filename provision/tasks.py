@@ -10,7 +10,7 @@ from invoke.collection import Collection
 from invoke.context import Context
 from invoke.tasks import task
 
-from provision.operations_tasks import plan, status
+from provision.operations_tasks import plan, rollback, status
 
 _CLUSTER = "the cluster file (default: clusters/lab.yml)"
 _LOCK = "the mirror's lock (default: mirror/catalogue.lock)"
@@ -110,6 +110,7 @@ def render(_: Context, cluster: str = _CLUSTER_PATH, lock: str = _LOCK_PATH, fac
         "engine": "ansible or salt",
         "limit": "only this host; may be given more than once",
         "check": "dry run: say what would change, change nothing",
+        "again": "go on where a host was rolled back from the version that is asked for",
     },
 )
 def apply(
@@ -119,13 +120,14 @@ def apply(
     lock: str = _LOCK_PATH,
     engine: str = "ansible",
     check: bool = False,
+    again: bool = False,
 ) -> None:
     """Provision the cluster's hosts, and say what changed where."""
     from core import console
     from provision.apply import ApplyError, ApplyRequest
     from provision.apply import apply as roll_out
 
-    request = ApplyRequest(Path(cluster), Path(lock), engine, tuple(limit), check)
+    request = ApplyRequest(Path(cluster), Path(lock), engine, tuple(limit), check, again)
     try:
         report = roll_out(request)
     except ApplyError as failure:
@@ -136,4 +138,4 @@ def apply(
 
 cluster_ns = Collection("cluster", check, render)
 options_ns = Collection("options", refresh)
-ns = Collection("provision", apply, plan, status)
+ns = Collection("provision", apply, plan, status, rollback)

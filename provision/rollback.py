@@ -1,0 +1,82 @@
+"""Back to the version before, host by host, and what is known of earlier roll-backs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from core import console, locks
+from core.errors import WorldError
+from provision import health, nodes
+from provision.cluster import Cluster
+from provision.facts import Facts
+from provision.report import ApplyError, ApplyReport, HostResult
+from provision.status import record_path, sound
+
+
+def rollback(cluster: Cluster, facts: Mapping[str, Facts]) -> ApplyReport:
+    """Roll the hosts in ``facts`` back, all at once, check their health, and return what changed where.
+
+    Hosts without Flink are left out. Raises BusyError while an apply of the cluster is at work,
+    ApplyError when a host failed, with the report of all.
+    """
+    hosts = [host for host, its in facts.items() if its["flink_components"]]
+    with locks.held(cluster.build / "apply.lock", f"apply of cluster {cluster.name}"):
+        console.say(f"   rolling back {', '.join(hosts) or 'no host'}")
+        results = nodes.everywhere(hosts, lambda host: back(cluster, host, facts[host]))
+    report = ApplyReport("roll-back", results)
+    if any(result.failed for result in results.values()):
+        raise ApplyError(report)
+    return report
+
+
+def back(cluster: Cluster, host: str, facts: Facts) -> HostResult:
+    """Roll one host back and check its health; the program on the node decides what that means there."""
+    words = [f"{facts['flink_program_directory']}/roll-back", f"--state={facts['flink_state_directory']}"]
+    try:
+        done = nodes.remote(cluster, host, words, timeout=300)
+        if done.code != 0:
+            return HostResult(0, (), done.tail() or f"roll-back ended with {done.code}")
+        answer = json.loads(done.stdout)
+        changes = tuple(answer["changes"])
+    except WorldError as error:
+        return HostResult(0, (), error.message)
+    except (ValueError, KeyError, TypeError):
+        return HostResult(0, (), f"roll-back gave no answer: {done.tail()}")
+    reason = health.check(cluster, host, facts, answer["default"], answer["history_server"])
+    return HostResult(len(changes), (*changes, *answer["kept"]), reason)
+
+
+def records(cluster: Cluster, facts: Mapping[str, Facts]) -> dict[str, dict[str, Any]]:
+    """Return the record of each host in ``facts``; empty for a host without one, or that does not answer."""
+    return nodes.everywhere(list(facts), lambda host: _record(cluster, host, facts[host]))
+
+
+def _record(cluster: Cluster, host: str, facts: Facts) -> dict[str, Any]:
+    if not facts["flink_components"]:
+        return {}
+    try:
+        done = nodes.remote(cluster, host, ["cat", record_path(facts)], timeout=60)
+        return sound(json.loads(done.stdout)) if done.code == 0 else {}
+    except (WorldError, ValueError):
+        return {}  # whoever rolls out says what is wrong with this host
+
+
+def undone(facts: Mapping[str, Facts], found: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return a phrase for each host whose roll-back an apply of ``facts`` would undo. Pure."""
+    phrases = []
+    for host, record in found.items():
+        its, rolled = facts[host], record.get("rolled_back") or {}
+        default = "client" in its["flink_components"] and rolled.get("to") != rolled.get("from")
+        history = rolled.get("history_to") != rolled.get("history_from")
+        again = (default and its["flink_version"] == rolled.get("from")) or (
+            history and its["flink_history_version"] == rolled.get("history_from")
+        )
+        if rolled and again:
+            source, target = ("from", "to") if default else ("history_from", "history_to")
+            phrases.append(
+                f"{host} was rolled back from {rolled.get(source)} to {rolled.get(target)} "
+                f"at {rolled.get('time')}, and this would undo it"
+            )
+    return phrases
