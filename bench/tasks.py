@@ -49,4 +49,26 @@ def bundle(_: Context, repeat: int = 2) -> None:
     console.result(rows, table(rows))
 
 
-ns = Collection("bench", mirror, serve, bundle)
+@task(
+    help={
+        "hosts": "How many hosts the cluster has, separated by commas.",
+        "repeat": "How many times each size is done; the quickest counts.",
+    }
+)
+def render(_: Context, hosts: str = "100,300,1000", repeat: int = 3) -> None:
+    """Measure check and render of clusters of many hosts (half a minute)."""
+    from bench.render_case import run_all, table
+    from core.bootstrap import ROOT
+    from core.errors import UsageError
+
+    try:
+        sizes = [int(word) for word in hosts.split(",")]
+    except ValueError as error:
+        raise UsageError(f"--hosts {hosts}: not whole numbers", "write them such as 100,1000") from error
+    if min(sizes) < 6:
+        raise UsageError(f"--hosts {hosts}: too few for every role", "write 6 or more")
+    rows = run_all(ROOT / "build" / "bench-render-work", sizes, max(1, repeat))
+    console.result(rows, table(rows))
+
+
+ns = Collection("bench", mirror, serve, bundle, render)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -52,6 +53,50 @@ def write_atomic(path: Path, data: str | bytes, mode: int = 0o644) -> None:
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
+
+
+def write_passing(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Write ``data`` to the new file ``path``, with its folders, and do not wait for the disk.
+
+    For what is made anew at each run. Nobody reads it with more rights than ``mode`` gives, not even
+    for a moment. Raises DiskError, also when it is there already.
+    """
+    with writing(path):
+        try:
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(handle, "wb", buffering=0) as stream:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[stream.write(rest) :]
+            os.fchmod(stream.fileno(), mode)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield an empty folder that takes the place of the folder ``path`` when the block ends well.
+
+    When it does not, ``path`` stays as it was. Not durable: for what can be made anew. One at a time:
+    the caller holds a lock. Raises DiskError.
+    """
+    new, old = (path.with_name(f".{path.name}.{what}") for what in ("new", "old"))
+    with writing(path):
+        for left in (new, old):
+            if left.exists():
+                shutil.rmtree(left)
+        new.mkdir(parents=True)
+    try:
+        yield new
+        with writing(path):
+            if path.exists():
+                path.rename(old)
+            new.rename(path)
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def sync_directory(path: Path) -> None:

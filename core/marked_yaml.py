@@ -69,6 +69,7 @@ def loads(raw: bytes, path: Path) -> Document:
             in_file(path, raw[: error.start].count(b"\n") + 1, "not UTF-8"), "save the file as UTF-8"
         ) from error
     try:
+        # Not libyaml's loader: it is quicker, and dies of a file that is nested some thousand deep.
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -82,7 +83,7 @@ def loads(raw: bytes, path: Path) -> Document:
     if node is None:
         raise UsageError(f"{path}: the file is empty", "write at least its `format` line")
     lines: dict[Path_, int] = {}
-    return Document(path, _build(node, (), lines, path, set()), lines)
+    return Document(path, _Builder(path, lines).build(node, ()), lines)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -94,49 +95,52 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return "known here: " + ", ".join(names)
 
 
-def _build(node: yaml.Node, where: Path_, lines: dict[Path_, int], path: Path, seen: set[int]) -> Any:
-    lines.setdefault(where, node.start_mark.line + 1)
-    if id(node) in seen and not isinstance(node, yaml.ScalarNode):
-        raise UsageError(
-            in_file(path, node.start_mark.line + 1, "YAML aliases are not accepted here"),
-            "write the value out where it is used",
-        )
-    seen.add(id(node))
-    if node.tag not in _PLAIN_TAGS:
-        raise _not_plain(node, path)
-    if isinstance(node, yaml.MappingNode):
-        return _mapping(node, where, lines, path, seen)
-    if isinstance(node, yaml.SequenceNode):
-        return [_build(item, (*where, i), lines, path, seen) for i, item in enumerate(node.value)]
-    try:
-        return yaml.SafeLoader("").construct_object(node)
-    except (yaml.YAMLError, ValueError) as error:
-        raise _not_plain(node, path) from error
+class _Builder:
+    """Turns nodes into plain data, and notes the line of each value in ``lines``."""
 
+    def __init__(self, path: Path, lines: dict[Path_, int]) -> None:
+        self._path, self._lines = path, lines
+        self._seen: set[int] = set()
+        self._scalars = yaml.SafeLoader("")
 
-def _not_plain(node: yaml.Node, path: Path) -> UsageError:
-    return UsageError(
-        in_file(path, node.start_mark.line + 1, f"not a plain value: {str(node.value)[:60]!r}"),
-        "quote it, or write a number, a string, true or false",
-    )
-
-
-def _mapping(
-    node: yaml.MappingNode, where: Path_, lines: dict[Path_, int], path: Path, seen: set[int]
-) -> dict[str, Any]:
-    result: dict[str, Any] = {}
-    for key_node, value_node in node.value:
-        line = key_node.start_mark.line + 1
-        if not isinstance(key_node, yaml.ScalarNode) or key_node.tag == "tag:yaml.org,2002:merge":
-            raise UsageError(in_file(path, line, "a key must be a plain word"), "write it out")
-        key = key_node.value
-        if key in result:
+    def build(self, node: yaml.Node, where: Path_) -> Any:
+        self._lines.setdefault(where, node.start_mark.line + 1)
+        if id(node) in self._seen and not isinstance(node, yaml.ScalarNode):
             raise UsageError(
-                in_file(
-                    path, line, f"the key {key!r} stands here twice (first on line {lines[(*where, key)]})"
-                ),
-                "keep one of them",
+                in_file(self._path, node.start_mark.line + 1, "YAML aliases are not accepted here"),
+                "write the value out where it is used",
             )
-        lines[(*where, key)] = line
-        result[key] = _build(value_node, (*where, key), lines, path, seen)
-    return result
+        self._seen.add(id(node))
+        if node.tag not in _PLAIN_TAGS:
+            raise self._not_plain(node)
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, where)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.build(item, (*where, i)) for i, item in enumerate(node.value)]
+        try:
+            return self._scalars.construct_object(node)
+        except (yaml.YAMLError, ValueError) as error:
+            raise self._not_plain(node) from error
+
+    def _not_plain(self, node: yaml.Node) -> UsageError:
+        return UsageError(
+            in_file(self._path, node.start_mark.line + 1, f"not a plain value: {str(node.value)[:60]!r}"),
+            "quote it, or write a number, a string, true or false",
+        )
+
+    def _mapping(self, node: yaml.MappingNode, where: Path_) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            line = key_node.start_mark.line + 1
+            if not isinstance(key_node, yaml.ScalarNode) or key_node.tag == "tag:yaml.org,2002:merge":
+                raise UsageError(in_file(self._path, line, "a key must be a plain word"), "write it out")
+            key = key_node.value
+            if key in result:
+                first = self._lines[(*where, key)]
+                raise UsageError(
+                    in_file(self._path, line, f"the key {key!r} stands here twice (first on line {first})"),
+                    "keep one of them",
+                )
+            self._lines[(*where, key)] = line
+            result[key] = self.build(value_node, (*where, key))
+        return result

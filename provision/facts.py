@@ -7,7 +7,7 @@ from typing import Any
 from core.errors import InternalError
 from mirror.lockfile import Lock
 from provision import lines, manifest, mirror_server, option_check, releases
-from provision.cluster import Cluster, Host
+from provision.cluster import Cluster
 
 Facts = dict[str, Any]
 _COMPONENTS = {"EDGE": "client", "FLINK": "history_server"}
@@ -18,8 +18,9 @@ _STATE = "/var/lib/pnda/flink"
 def resolve(cluster: Cluster, lock: Lock) -> dict[str, Facts]:
     """Return the facts of every host, by its name, in the order of the cluster file.
 
-    Raises UsageError, with the line of the cluster file, for a version that ``lock`` lacks, and for
-    Flink options that its versions do not take.
+    Hosts with the same roles share their values, which nobody changes. Raises UsageError, with the
+    line of the cluster file, for a version that ``lock`` lacks, and for Flink options that its
+    versions do not take.
     """
     releases.check_locked(cluster, lock)
     option_check.check(cluster)
@@ -32,18 +33,27 @@ def resolve(cluster: Cluster, lock: Lock) -> dict[str, Facts]:
         return made[key]
 
     common = _common(cluster, lock)
-    result = {}
-    for host in cluster.hosts:
-        components = [name for role, name in _COMPONENTS.items() if role in host.roles]
+    firsts = {role: cluster.with_role(role)[0] for role in _COMPONENTS}
+
+    def of_equals(roles: frozenset[str], first: frozenset[str]) -> Facts:
+        components = [name for role, name in _COMPONENTS.items() if role in roles]
         client = "client" in components
         found = [release(version, True) for version in cluster.versions] if client else []
         if "history_server" in components and cluster.history.version not in [
             item["version"] for item in found
         ]:
             found.append(release(cluster.history.version, False))
-        facts = {**common, "flink_host": host.name, "flink_components": components, "flink_releases": found}
-        served = mirror_server.facts(cluster, host)
-        result[host.name] = {**facts, **_manifest(cluster, host, facts), **served}
+        facts = {**common, "flink_components": components, "flink_releases": found}
+        return {**facts, **_manifest(cluster, first, facts), **mirror_server.facts(cluster, roles)}
+
+    result = {}
+    shared: dict[tuple[frozenset[str], frozenset[str]], Facts] = {}
+    for host in cluster.hosts:
+        first = frozenset(_COMPONENTS[role] for role, its in firsts.items() if its == host)
+        key = frozenset(host.roles), first
+        if key not in shared:
+            shared[key] = of_equals(*key)
+        result[host.name] = {**shared[key], "flink_host": host.name}
     return result
 
 
@@ -77,7 +87,7 @@ def _common(cluster: Cluster, lock: Lock) -> Facts:
     }
 
 
-def _manifest(cluster: Cluster, host: Host, facts: Facts) -> Facts:
+def _manifest(cluster: Cluster, first: frozenset[str], facts: Facts) -> Facts:
     components = facts["flink_components"]
     names = {key.removeprefix("flink_"): value for key, value in facts.items() if isinstance(value, str)}
     names |= {
@@ -90,9 +100,7 @@ def _manifest(cluster: Cluster, host: Host, facts: Facts) -> Facts:
     resolved = manifest.resolve(
         manifest.Scope(
             components=frozenset(["install", *components] if components else []),
-            first=frozenset(
-                name for role, name in _COMPONENTS.items() if cluster.with_role(role)[:1] == (host,)
-            ),
+            first=first,
             names=names,
             releases=[_release_names(item) for item in facts["flink_releases"]],
             history={"version": history, "parser": _parser(history)}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from core.files import write_atomic
+from core.files import replacing, write_atomic, write_passing
 from provision.cluster import Cluster
+from provision.fact_text import FactTexts
 from provision.facts import Facts
 from provision.manifest import FORMULAS
 
@@ -25,7 +25,6 @@ def write(cluster: Cluster, facts: Mapping[str, Facts]) -> Path:
     something of (``flink``, ``mirror_server``).
     """
     folder = cluster.build / "ansible"
-    shutil.rmtree(folder / "inventory", ignore_errors=True)
     groups: dict[str, dict[str, dict[str, dict[str, str]]]] = {
         formula.name: {"hosts": {}} for formula in FORMULAS
     }
@@ -35,9 +34,11 @@ def write(cluster: Cluster, facts: Mapping[str, Facts]) -> Path:
         formulas = [one.name for one in FORMULAS if facts[host.name][f"{one.name}_components"]]
         for name in [*formulas, *(f"role_{role.lower()}" for role in host.roles)]:
             groups.setdefault(name, {"hosts": {}})["hosts"][host.name] = {}
-    write_atomic(folder / "inventory" / "hosts.json", _json({"all": {"children": groups}}))
-    for name, its in facts.items():
-        write_atomic(folder / "inventory" / "host_vars" / f"{name}.json", _json(its))
+    texts = FactTexts()
+    with replacing(folder / "inventory") as made:
+        write_passing(made / "hosts.json", _json({"all": {"children": groups}}).encode())
+        for name, its in facts.items():
+            write_passing(made / "host_vars" / f"{name}.json", texts.text(its).encode())
     write_atomic(folder / "ansible.cfg", _settings(cluster, folder))
     return folder
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from provision import manifest
-from provision.cluster import Cluster, Host
+from provision.cluster import Cluster
 from provision.mirror_section import public_key
 
 CONFIGURATION = "/etc/pnda-mirror"
@@ -13,13 +14,13 @@ _PROGRAMS = "/usr/lib/pnda/mirror_server"
 _PACKAGES = ["nginx"]
 
 
-def facts(cluster: Cluster, host: Host) -> dict[str, Any]:
-    """Return the facts of ``host`` that begin with ``mirror_server_``: complete, also where it has none.
+def facts(cluster: Cluster, roles: Collection[str]) -> dict[str, Any]:
+    """Return the facts of hosts with ``roles`` that begin with ``mirror_server_``: complete, also without it.
 
     Raises UsageError when the site's public key cannot be read.
     """
     server = cluster.mirror_server
-    components = ["server"] if "MIRROR" in host.roles and server is not None else []
+    components = ["server"] if "MIRROR" in roles and server is not None else []
     common: dict[str, Any] = {
         "mirror_server_managed_by": f"Managed by PNDA provisioning (cluster {cluster.name}): "
         "changes made here are overwritten.",

@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+from functools import cache
 from pathlib import Path
 
-from core.files import write_atomic
+from core.files import replacing, write_passing
 from provision.cluster import Cluster, Host
-from provision.facts import Facts
 
 ROOT = Path(__file__).resolve().parent.parent
 STATES = ROOT / "salt-states"
@@ -26,14 +26,17 @@ _GRAINS = {
 }
 
 
-def write(cluster: Cluster, host: Host, facts: Facts) -> Path:
-    """Write minion config and pillar of ``host`` under the build folder; return the host's folder."""
+def write(cluster: Cluster, host: Host, facts: str) -> Path:
+    """Write minion config and pillar of ``host`` under the build folder; return the host's folder.
+
+    ``facts`` are the host's, as JSON (:class:`FactTexts`). What an earlier run left there goes.
+    """
     folder = cluster.build / "salt" / host.name
-    write_atomic(folder / "minion", minion(host), mode=0o600)
-    write_atomic(folder / "pillar" / "top.sls", _PILLAR_TOP, mode=0o600)
-    # Not Jinja: braces in a fact are no template.
-    body = "#!json\n" + json.dumps(facts, indent=2, sort_keys=True) + "\n"
-    write_atomic(folder / "pillar" / "flink.sls", body, mode=0o600)
+    with replacing(folder) as made:
+        write_passing(made / "minion", minion(host).encode(), 0o600)
+        write_passing(made / "pillar" / "top.sls", _PILLAR_TOP.encode(), 0o600)
+        # Not Jinja: braces in a fact are no template.
+        write_passing(made / "pillar" / "flink.sls", f"#!json\n{facts}".encode(), 0o600)
     return folder
 
 
@@ -65,10 +68,20 @@ def bundle(folder: Path) -> bytes:
     The states' links to the shared templates and programs are followed: the node gets files.
     """
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", dereference=True) as tar:
+    buffer.write(_states())
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
         tar.add(folder, arcname=".", filter=_rooted)
-        tar.add(STATES, arcname="states", filter=_rooted)
     return buffer.getvalue()
+
+
+@cache
+def _states() -> bytes:
+    """Return the states as an archive without its end, which is the same for all hosts."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", dereference=True) as tar:
+        tar.add(STATES, arcname="states", filter=_rooted)
+        length = buffer.tell()
+    return buffer.getvalue()[:length]
 
 
 def _rooted(member: tarfile.TarInfo) -> tarfile.TarInfo:

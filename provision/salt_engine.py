@@ -12,6 +12,7 @@ from core.errors import WorldError
 from core.process import Finished, run
 from provision import pillar
 from provision.cluster import Cluster, Host
+from provision.fact_text import FactTexts
 from provision.facts import Facts
 from provision.manifest import FORMULAS
 from provision.report import HostResult
@@ -31,17 +32,18 @@ def roll_out(cluster: Cluster, facts: Mapping[str, Facts], check: bool) -> dict[
     # The mirror first: the others fetch from it.
     servers = [host for host in hosts if facts[host.name]["mirror_server_components"]]
     found: dict[str, HostResult] = {}
+    texts = FactTexts()
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         for batch in (servers, [host for host in hosts if host not in servers]):
-            results = pool.map(lambda host: _host(cluster, host, facts[host.name], check), batch)
+            results = pool.map(lambda host: _host(cluster, host, facts[host.name], texts, check), batch)
             found |= dict(zip([host.name for host in batch], results, strict=True))
             if any(result.failed for result in found.values()):
                 break
     return {host.name: found.get(host.name, _NOT_REACHED) for host in hosts}
 
 
-def _host(cluster: Cluster, host: Host, facts: Facts, check: bool) -> HostResult:
-    folder = pillar.write(cluster, host, facts)
+def _host(cluster: Cluster, host: Host, facts: Facts, texts: FactTexts, check: bool) -> HostResult:
+    folder = pillar.write(cluster, host, texts.text(facts))
     node = pillar.NODE
     formulas = ",".join(one.name for one in FORMULAS if facts[f"{one.name}_components"])
     script = (

@@ -97,8 +97,7 @@ def render(_: Context, cluster: str = _CLUSTER_PATH, lock: str = _LOCK_PATH, fac
             raise UsageError(f"--facts: there is no host {facts!r}", nearest(facts, found))
         print(json.dumps(found[facts], indent=2, sort_keys=True))
         return
-    folder = preview.write(described.build, found)
-    count = sum(1 for path in folder.rglob("*") if path.is_file())
+    folder, count = preview.write(described.build, found)
     console.result({"preview": str(folder), "files": count}, f"{count} files of {len(found)} hosts: {folder}")
 
 

@@ -14,6 +14,7 @@ from core.process import Finished
 from provision import ansible_engine, inventory, pillar, salt_engine
 from provision.apply import ApplyError, ApplyReport, ApplyRequest, HostResult, apply
 from provision.cluster import ROOT, Cluster
+from provision.fact_text import FactTexts
 from provision.facts import Facts
 from provision.report import plan_document, plan_text
 from tests.unit.provision import samples
@@ -187,7 +188,9 @@ def test_a_host_gets_its_own_pillar_and_plain_files(
 
     monkeypatch.setattr(Cluster, "build", property(lambda _: tmp_path))
     host = next(host for host in cluster.hosts if host.name == "both-1")
-    with tarfile.open(fileobj=io.BytesIO(pillar.bundle(pillar.write(cluster, host, facts["both-1"])))) as tar:
+    with tarfile.open(
+        fileobj=io.BytesIO(pillar.bundle(pillar.write(cluster, host, FactTexts().text(facts["both-1"]))))
+    ) as tar:
         members = {member.name.removeprefix("./"): member for member in tar}
         text = tar.extractfile("./pillar/flink.sls")
         assert text is not None
