@@ -2,7 +2,7 @@
 
 requests knows netrc, the environment's proxies and CA bundles; asking it anew for each of many small
 files would take most of their time. The connections are those of urllib3, which it stands on
-(docs/decisions/0004-requests-decides-urllib3-fetches.md).
+(docs/decisions/0005-requests-decides-urllib3-fetches.md).
 """
 
 from __future__ import annotations

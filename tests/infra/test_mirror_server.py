@@ -84,6 +84,15 @@ def test_each_port_serves_the_published_release(host: Any, facts: dict[str, Any]
         assert answer["headers"]["content-type"].startswith("application/json")
 
 
+def test_a_release_is_reached_by_its_serial(host: Any, facts: dict[str, Any]) -> None:
+    wanted = record(host, facts)
+    serial = json.loads(wanted)["serial"]
+    answer = ask(host, facts, f"/releases/{serial}/release.json", tls=ports(facts)[0])
+    assert (answer["status"], answer["body"].strip()) == (200, wanted.strip())
+    assert ask(host, facts, f"/releases/{serial}/", tls=ports(facts)[0])["status"] == 200
+    assert ask(host, facts, "/releases/", tls=ports(facts)[0])["status"] in (403, 404)
+
+
 @pytest.mark.parametrize(
     "path", ["/../releases/", "/%2e%2e/store/", "/..%2f..%2fetc/passwd", "//etc/passwd", "/no-such-file"]
 )
