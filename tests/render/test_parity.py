@@ -60,7 +60,11 @@ FIXTURES: dict[str, tuple[str, tuple[tuple[str, str], ...], Callable[[Facts], No
     "both-lines": ("both-1", (), lambda _: None),
     "history-server-1.20": ("manager-1", (("[1.20.5, 2.3.0]", "[1.20.5]"),), lambda _: None),
     "history-server-2.3": ("manager-2", (), lambda _: None),
-    "production": ("both-1", (("flavor: pico", "flavor: production"),), lambda _: None),
+    "production": (
+        "both-1",
+        (("flavor: pico", "flavor: production"), ("interval_seconds: 10", "interval_seconds: 60")),
+        lambda _: None,
+    ),
     "mirror-server": ("mirror-1", samples.SERVED, lambda _: None),
     "odd-values": ("both-1", (), odd),
     "odd-values-1.20": ("both-1", (("[1.20.5, 2.3.0]", "[1.20.5]"),), odd),
