@@ -86,3 +86,27 @@ def rollback(_: Context, limit: list[str], cluster: str = CLUSTER_PATH, lock: st
         console.result(failure.report.document(), failure.report.text())
         raise
     console.result(report.document(), report.text())
+
+
+@task(
+    iterable=["limit"],
+    help={"cluster": CLUSTER, "lock": LOCK, "limit": LIMIT, "dry-run": "say what would go, remove nothing"},
+)
+def remove(
+    _: Context,
+    limit: list[str],
+    cluster: str = CLUSTER_PATH,
+    lock: str = LOCK_PATH,
+    dry_run: bool = False,
+) -> None:
+    """Remove from the hosts all that was provisioned there; logs and archives stay."""
+    from core import console
+    from provision.remove import remove as take_off
+    from provision.report import ApplyError
+
+    try:
+        report = take_off(*_described(cluster, lock, limit), dry_run)
+    except ApplyError as failure:
+        console.result(failure.report.document(), failure.report.text())
+        raise
+    console.result(report.document(), report.text())

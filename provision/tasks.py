@@ -10,7 +10,7 @@ from invoke.collection import Collection
 from invoke.context import Context
 from invoke.tasks import task
 
-from provision.operations_tasks import plan, rollback, status
+from provision.operations_tasks import plan, remove, rollback, status
 
 _CLUSTER = "the cluster file (default: clusters/lab.yml)"
 _LOCK = "the mirror's lock (default: mirror/catalogue.lock)"
@@ -137,4 +137,4 @@ def apply(
 
 cluster_ns = Collection("cluster", check, render)
 options_ns = Collection("options", refresh)
-ns = Collection("provision", apply, plan, status, rollback)
+ns = Collection("provision", apply, plan, status, rollback, remove)
