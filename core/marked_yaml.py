@@ -19,6 +19,7 @@ from core.errors import UsageError, in_file
 
 Path_ = tuple[str | int, ...]
 _MAX_BYTES = 4 << 20
+_LISTED = 50
 # What JSON can say as well: no dates, no binary, no objects.
 _PLAIN_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq")}
 
@@ -87,12 +88,13 @@ def loads(raw: bytes, path: Path) -> Document:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Return a phrase that offers the nearest of ``known`` to ``word``, else lists them all."""
+    """Return a phrase that offers the nearest of ``known`` to ``word``, else lists them (50 at most)."""
     names = sorted(known)
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     if close:
         return f"did you mean {close[0]!r}?"
-    return "known here: " + ", ".join(names)
+    more = len(names) - _LISTED
+    return "known here: " + ", ".join(names[:_LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
 class _Builder:

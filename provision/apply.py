@@ -8,12 +8,11 @@ from core import console, locks
 from core.errors import UsageError, WorldError
 from core.marked_yaml import nearest
 from mirror import lockfile
-from provision import ansible_engine, rollback, salt_engine
+from provision import ansible_engine, limits, rollback, salt_engine
 from provision import cluster as clusters
 from provision import facts as fact_module
 from provision.cluster import Cluster
 from provision.facts import Facts
-from provision.manifest import has_components
 from provision.report import ApplyError, ApplyReport, ApplyRequest, HostResult
 
 __all__ = ["ApplyError", "ApplyReport", "ApplyRequest", "HostResult", "apply", "described"]
@@ -60,7 +59,7 @@ def described(file: Path, lock: Path, limit: tuple[str, ...]) -> tuple[Cluster, 
     Raises UsageError for whatever is wrong with the call, the cluster file or the lock.
     """
     cluster = clusters.load(file)
-    chosen = _chosen(cluster, fact_module.resolve(cluster, lockfile.load(lock)), limit)
+    chosen = limits.choose(cluster, fact_module.resolve(cluster, lockfile.load(lock)), limit)
     if cluster.ssh_config and not cluster.ssh_config.exists():
         raise cluster.document.fault(
             ("connection", "ssh_config"),
@@ -68,15 +67,3 @@ def described(file: Path, lock: Path, limit: tuple[str, ...]) -> tuple[Cluster, 
             "write the hosts' ssh settings there (for the lab: ./inv up)",
         )
     return cluster, chosen
-
-
-def _chosen(cluster: Cluster, facts: dict[str, Facts], limit: tuple[str, ...]) -> dict[str, Facts]:
-    for name in limit:
-        if name not in facts:
-            raise UsageError(f"--limit: cluster {cluster.name} has no host {name!r}", nearest(name, facts))
-        if not has_components(facts[name]):
-            raise UsageError(
-                f"--limit: there is nothing to provision on {name}",
-                "name a host with EDGE or FLINK, or with MIRROR where mirror.server is set",
-            )
-    return {name: its for name, its in facts.items() if has_components(its) and (not limit or name in limit)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,7 @@ from core import schema
 from core.errors import UsageError
 from core.marked_yaml import Document, Path_, nearest
 from core.marked_yaml import load as load_yaml
-from provision import lines, mirror_section, option_rules, retention
+from provision import host_names, lines, mirror_section, option_rules, retention
 from provision.flavours import Flavour, flavours
 from provision.mirror_section import MirrorServer
 
@@ -21,8 +20,8 @@ FORMAT = 1
 ROOT = Path(__file__).resolve().parent.parent
 SCHEMA = Path(__file__).with_name("cluster.schema.json")
 DEFAULT_SALT_PYTHON = "/opt/pnda-salt/bin/python"
+DEFAULT_AT_ONCE = 20
 DEFAULT_JAVA_HOME = "/usr/lib/jvm/java-17-openjdk-amd64"
-_HOST = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 # What each role is needed for; GRAPHITE and MIRROR have a key that stands in for them.
 _NEEDED = {"EDGE": "the client", "FLINK": "the history server"}
 
@@ -56,7 +55,11 @@ class Metrics:
 
 @dataclass(frozen=True)
 class Cluster:
-    """A checked cluster description. ``ssh_config`` is absolute; None where ssh's defaults count."""
+    """A checked cluster description.
+
+    ``ssh_config`` is absolute; None where ssh's defaults count. ``at_once`` is how many hosts are
+    worked on at the same time.
+    """
 
     name: str
     flavour: Flavour
@@ -65,6 +68,7 @@ class Cluster:
     mirror_server: MirrorServer | None
     ssh_config: Path | None
     salt_python: str
+    at_once: int
     versions: tuple[str, ...]
     default_version: str
     java_home: str
@@ -137,6 +141,7 @@ class _Reader:
             mirror_server=self._mirror_server(hosts),
             ssh_config=ROOT / ssh_config if ssh_config else None,
             salt_python=connection.get("salt_python", DEFAULT_SALT_PYTHON),
+            at_once=connection.get("at_once", DEFAULT_AT_ONCE),
             versions=versions,
             default_version=default,
             java_home=self.flink.get("java_home", DEFAULT_JAVA_HOME),
@@ -152,13 +157,18 @@ class _Reader:
     def _hosts(self) -> tuple[Host, ...]:
         hosts = []
         for name, value in self.data["hosts"].items():
-            if len(name) > 253 or not _HOST.fullmatch(name):
-                raise self.fault(
-                    ("hosts", name),
-                    f"{name!r} is no host name",
-                    "use lower-case letters, digits, hyphens, dots",
-                )
+            wrong = host_names.fault(name)
+            if wrong:
+                raise self.fault(("hosts", name), *wrong)
             hosts.append(Host(name, tuple(value["roles"])))
+        twins = host_names.same(self.data["hosts"])
+        if twins:
+            raise self.fault(
+                ("hosts", twins[1]),
+                f"{twins[0]} and {twins[1]} are both {host_names.short(twins[1])!r} without their domains, "
+                "and metrics tell hosts apart by that",
+                "give one of them another first part",
+            )
         for role, purpose in _NEEDED.items():
             if not any(role in host.roles for host in hosts):
                 raise self.fault(
@@ -173,17 +183,25 @@ class _Reader:
             raise self.fault(("flavor",), f"there is no flavor {name!r}", nearest(name, known))
         return known[name]
 
-    def _first(self, role: str, hosts: tuple[Host, ...], where: Path_, key: str) -> str:
-        for host in hosts:
-            if role in host.roles:
-                return host.name
-        raise self.fault(
-            where, f"no host has the role {role}, and {key} is not set", f"give a host {role}, or set {key}"
-        )
+    def _only(self, role: str, hosts: tuple[Host, ...], where: Path_, key: str) -> str:
+        found = [host.name for host in hosts if role in host.roles]
+        if not found:
+            raise self.fault(
+                where,
+                f"no host has the role {role}, and {key} is not set",
+                f"give a host {role}, or set {key}",
+            )
+        if len(found) > 1:
+            raise self.fault(
+                ("hosts", found[1]),
+                f"{found[0]} and {found[1]} both have the role {role}, and {key} is not set",
+                f"set {key}: it says which one is meant",
+            )
+        return found[0]
 
     def _mirror_uri(self, hosts: tuple[Host, ...]) -> str:
         uri = self.data.get("mirror", {}).get("base_uri")
-        return uri or f"http://{self._first('MIRROR', hosts, ('hosts',), 'mirror.base_uri')}"
+        return uri or f"http://{self._only('MIRROR', hosts, ('hosts',), 'mirror.base_uri')}"
 
     def _mirror_server(self, hosts: tuple[Host, ...]) -> MirrorServer | None:
         where: Path_ = ("mirror", "server")
@@ -252,7 +270,7 @@ class _Reader:
 
     def _metrics(self, hosts: tuple[Host, ...], flavour: Flavour) -> Metrics:
         section: dict[str, Any] = self.flink.get("metrics", {})
-        host = section.get("graphite_host") or self._first(
+        host = section.get("graphite_host") or self._only(
             "GRAPHITE", hosts, ("hosts",), "flink.metrics.graphite_host"
         )
         interval = section.get("interval_seconds", flavour.metrics_interval_seconds)

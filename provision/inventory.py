@@ -15,7 +15,6 @@ from provision.manifest import FORMULAS
 ROOT = Path(__file__).resolve().parent.parent
 PLAYBOOK = Path(__file__).with_name("ansible") / "site.yml"
 CALLBACKS = Path(__file__).with_name("ansible") / "callback"
-FORKS = 20
 
 
 def write(cluster: Cluster, facts: Mapping[str, Facts]) -> Path:
@@ -55,7 +54,7 @@ def _settings(cluster: Cluster, folder: Path) -> str:
             f"callback_plugins = {CALLBACKS}",
             "callbacks_enabled = summary",
             f"home = {folder / 'home'}",
-            f"forks = {FORKS}",
+            f"forks = {cluster.at_once}",
             "timeout = 20",
             "inject_facts_as_vars = false",
             "interpreter_python = /usr/bin/python3",

@@ -11,12 +11,11 @@ from typing import Any, TypeVar
 
 from core.errors import WorldError
 from core.process import Finished, run
-from provision.cluster import Cluster
+from provision.cluster import DEFAULT_AT_ONCE, Cluster
 
 T = TypeVar("T")
 # Runs on a node with nothing but Python's standard library; reads what to look at from standard input.
 PROBE = Path(__file__).with_name("probe.py")
-AT_ONCE = 20
 _UNREACHED = 255  # ssh's own exit code
 
 
@@ -64,7 +63,9 @@ def script(cluster: Cluster, host: str, file: Path, wanted: Mapping[str, Any], t
     raise WorldError(f"{host}: {file.name} ended with {done.code}\n{done.tail()}".rstrip())
 
 
-def everywhere(hosts: Sequence[str], work: Callable[[str], T]) -> dict[str, T]:
-    """Return what ``work`` makes of each host, many at once, in the order of ``hosts``."""
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+def everywhere(
+    hosts: Sequence[str], work: Callable[[str], T], at_once: int = DEFAULT_AT_ONCE
+) -> dict[str, T]:
+    """Return what ``work`` makes of each host, ``at_once`` at the same time, in the order of ``hosts``."""
+    with ThreadPoolExecutor(at_once) as pool:
         return dict(zip(hosts, pool.map(work, hosts), strict=True))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 CLUSTER = "the cluster file (default: clusters/lab.yml)"
 LOCK = "the mirror's lock (default: mirror/catalogue.lock)"
-LIMIT = "only this host; may be given more than once"
+LIMIT = "only this host, role:ROLE or pattern such as edge-*; may be given more than once"
 ENGINE = "ansible or salt"
 CLUSTER_PATH = "clusters/lab.yml"
 LOCK_PATH = "mirror/catalogue.lock"

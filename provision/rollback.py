@@ -24,7 +24,7 @@ def rollback(cluster: Cluster, facts: Mapping[str, Facts]) -> ApplyReport:
     hosts = [host for host, its in facts.items() if its["flink_components"]]
     with locks.held(cluster.build / "apply.lock", f"apply of cluster {cluster.name}"):
         console.say(f"   rolling back {', '.join(hosts) or 'no host'}")
-        results = nodes.everywhere(hosts, lambda host: back(cluster, host, facts[host]))
+        results = nodes.everywhere(hosts, lambda host: back(cluster, host, facts[host]), cluster.at_once)
     report = ApplyReport("roll-back", results)
     if any(result.failed for result in results.values()):
         raise ApplyError(report)
@@ -50,7 +50,7 @@ def back(cluster: Cluster, host: str, facts: Facts) -> HostResult:
 
 def records(cluster: Cluster, facts: Mapping[str, Facts]) -> dict[str, dict[str, Any]]:
     """Return the record of each host in ``facts``; empty for a host without one, or that does not answer."""
-    return nodes.everywhere(list(facts), lambda host: _record(cluster, host, facts[host]))
+    return nodes.everywhere(list(facts), lambda host: _record(cluster, host, facts[host]), cluster.at_once)
 
 
 def _record(cluster: Cluster, host: str, facts: Facts) -> dict[str, Any]:

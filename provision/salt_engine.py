@@ -19,7 +19,6 @@ from provision.report import HostResult
 
 _SECONDS = 3600
 _WAIT = 900  # seconds for another run on the same node to end
-_AT_ONCE = 20
 _NOT_REACHED = HostResult(0, (), "left as it is: the mirror's server failed before")
 # Not the script `salt-call`: its first line names the Python of the machine where it was installed.
 _SALT_CALL = "import sys; from salt.scripts import salt_call; sys.argv[0] = 'salt-call'; salt_call()"
@@ -33,7 +32,7 @@ def roll_out(cluster: Cluster, facts: Mapping[str, Facts], check: bool) -> dict[
     servers = [host for host in hosts if facts[host.name]["mirror_server_components"]]
     found: dict[str, HostResult] = {}
     texts = FactTexts()
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    with ThreadPoolExecutor(cluster.at_once) as pool:
         for batch in (servers, [host for host in hosts if host not in servers]):
             results = pool.map(lambda host: _host(cluster, host, facts[host.name], texts, check), batch)
             found |= dict(zip([host.name for host in batch], results, strict=True))

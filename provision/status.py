@@ -49,7 +49,7 @@ class HostStatus:
 
 def status(cluster: Cluster, facts: Mapping[str, Facts]) -> dict[str, HostStatus]:
     """Ask each host in ``facts`` (many at once) and return what is there."""
-    return nodes.everywhere(list(facts), lambda host: _host(cluster, host, facts[host]))
+    return nodes.everywhere(list(facts), lambda host: _host(cluster, host, facts[host]), cluster.at_once)
 
 
 def table(found: Mapping[str, HostStatus]) -> str:

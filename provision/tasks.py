@@ -107,7 +107,7 @@ def render(_: Context, cluster: str = _CLUSTER_PATH, lock: str = _LOCK_PATH, fac
         "cluster": _CLUSTER,
         "lock": _LOCK,
         "engine": "ansible or salt",
-        "limit": "only this host; may be given more than once",
+        "limit": "only this host, role:ROLE or pattern such as edge-*; may be given more than once",
         "check": "dry run: say what would change, change nothing",
         "again": "go on where a host was rolled back from the version that is asked for",
     },

@@ -141,6 +141,38 @@ BAD = [
     ("{roles: [EDGE]}", "&a {roles: [EDGE]}\n  edge-3: *a", "&a", "aliases", "write the value out"),
     ("flavor: pico", "flavor: !!python/name:os.system x", "flavor:", "not a plain value", "quote it"),
     ("flavor: pico", "flavor: [pico", "connection:", "not YAML", "mend the syntax"),
+    ("  edge-2:", "  Edge-1:", "Edge-1:", "'Edge-1' is no host name", "lower-case"),
+    ("  edge-2:", "  edge_2:", "edge_2:", "'edge_2' is no host name", "lower-case"),
+    ("  edge-2:", "  edge-2.:", "edge-2.:", "'edge-2.' is no host name", "lower-case"),
+    ("  edge-2:", f"  {'e' * 64}:", "eee:", "is no host name", "lower-case"),
+    ("  edge-2:", "  edge-1:", "  edge-1: {roles: [EDGE]}\n  edge-1:", "stands here twice", "keep one"),
+    ("  edge-2:", "  edge-1.b.org:", "edge-1.b.org:", "edge-1 and edge-1.b.org are both", "first part"),
+    ("  edge-2:", "  10.0.0.5:", "10.0.0.5:", "is an address, not a name", "HostName"),
+    ("  edge-2:", "  '7':", "'7':", "'7' is an address", "HostName"),
+    ("  edge-2:", "  localhost:", "localhost:", "'localhost' cannot name a host", "otherwise"),
+    ("  edge-2:", "  flink.site.org:", "flink.site.org:", "'flink' cannot name a host", "otherwise"),
+    ("  edge-2:", "  all:", "  all:", "'all' cannot name a host", "otherwise"),
+    (
+        "  kafka-1: {roles: [KAFKA]}",
+        "  kafka-1: {roles: [KAFKA, GRAPHITE]}",
+        "kafka-1:",
+        "manager-2 and kafka-1 both have the role GRAPHITE",
+        "set flink.metrics.graphite_host",
+    ),
+    (
+        "mirror:\n  base_uri: http://mirror-1\nhosts:\n",
+        "hosts:\n  mirror-1: {roles: [MIRROR]}\n  mirror-2: {roles: [MIRROR]}\n",
+        "mirror-2:",
+        "mirror-1 and mirror-2 both have the role MIRROR",
+        "set mirror.base_uri",
+    ),
+    (
+        "  ssh_config:",
+        "  at_once: 0\n  ssh_config:",
+        "at_once:",
+        "0 is less than the minimum",
+        "1 to 200",
+    ),
 ]
 
 
