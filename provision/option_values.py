@@ -122,23 +122,79 @@ def _enum_fault(values: tuple[str, ...], text: str) -> Fault | None:
 
 
 def _list_fault(option: Option, kind: str, text: str, legacy: bool) -> Fault | None:
-    if kind == "Map" or any(mark in text for mark in "'\""):
-        return None  # quoted parts may hold anything
-    yaml = not legacy and text.startswith("[") and text.endswith("]")
-    parts = text[1:-1].split(",") if yaml else text.split(";")
+    if kind == "Map":
+        return None  # a list of maps is Kubernetes's; none runs here
+    if not legacy and text.startswith("[") and text.endswith("]"):
+        parts = text[1:-1].split(",")
+        cure = "parts are parted by ','"
+    else:
+        cure = "parts of a list are parted by ';', and one in quotes by ';' as well"
+        try:
+            parts = _split(text, ";")
+        except ValueError as error:
+            return f"{text!r}: {error}", cure
     for part in parts:
         wrong = _scalar_fault(kind, option.values, part.strip()) if part.strip() else None
         if wrong:
-            return wrong[0], f"{wrong[1]}; parts of a list are parted by ';'"
+            return wrong[0], f"{wrong[1]}; {cure}"
     return None
 
 
 def _map_fault(text: str, legacy: bool) -> Fault | None:
     if not legacy and text.startswith("{") and text.endswith("}"):
         return None
-    if any(mark in text for mark in "'\""):
-        return None
-    for part in text.split(","):
-        if part.count(":") != 1:
-            return f"{part.strip()!r} is no pair", "write pairs such as name:value,other:value"
-    return None
+    cure = "write pairs such as name:value,other:value; quote what holds a comma or a colon"
+    names = []
+    try:
+        for pair in _split(text, ","):
+            parts = _split(pair, ":")
+            if len(parts) != 2:
+                return f"{pair!r} is no pair", cure
+            names.append(parts[0])
+    except ValueError as error:
+        return f"{text!r}: {error}", cure
+    twice = sorted({name for name in names if names.count(name) > 1})
+    return (f"{twice[0]!r} stands there twice", "keep one of them") if twice else None
+
+
+def _split(text: str, delimiter: str) -> list[str]:
+    """Return the parts of ``text`` as Flink's StructuredOptionsSplitter has them, without empty ones.
+
+    A part may stand in quotes, doubled inside them; then a delimiter or the end must follow. Raises
+    ValueError with the reason.
+    """
+    parts: list[str] = []
+    expected = place = 0  # how many parts there may be so far
+    while place < len(text):
+        if text[place] == delimiter:
+            expected, place = len(parts), place + 1
+            continue
+        if text[place].isspace():
+            place += 1
+            continue
+        if len(parts) > expected:
+            raise ValueError(f"after a quotation a {delimiter!r} must follow")
+        if text[place] in "'\"":
+            part, place = _quoted(text, place)
+        else:
+            end = text.find(delimiter, place)
+            end = len(text) if end < 0 else end
+            part, place = text[place:end].strip(), end
+        parts.append(part)
+    return parts
+
+
+def _quoted(text: str, start: int) -> tuple[str, int]:
+    """Return the quotation that begins at ``start``, and the place after it."""
+    quote, place = text[start], start + 1
+    found = []
+    while place < len(text):
+        if text[place] != quote:
+            found.append(text[place])
+        elif text[place + 1 : place + 2] == quote:
+            found.append(quote)
+            place += 1
+        else:
+            return "".join(found), place + 1
+        place += 1
+    raise ValueError("a quotation has no end")

@@ -6,11 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import UsageError
+from core.errors import UsageError, WorldError
 from mirror.lockfile import Lock
 from provision import cluster as clusters
 from provision import facts as fact_module
-from provision import flavours, option_catalogue, option_check, option_rules, option_values, retention
+from provision import (
+    flavours,
+    option_catalogue,
+    option_check,
+    option_refresh,
+    option_rules,
+    option_values,
+    retention,
+)
 from tests.unit.provision import samples
 
 ONLY_1 = (("[1.20.5, 2.3.0]", "[1.20.5]"),)
@@ -98,6 +106,9 @@ BAD = [
     # Lists and maps.
     (BOTH, "metrics.job.status.enable: STATE;TIMES", "'TIMES' is not one of", "parted by ';'"),
     (BOTH, "pipeline.global-job-parameters: a=1", "'a=1' is no pair", "name:value"),
+    (BOTH, "pipeline.global-job-parameters: 'a:1,a:2'", "'a' stands there twice", "keep one"),
+    (BOTH, 'pipeline.jars: "\'a.jar;b.jar"', "a quotation has no end", "parted by ';'"),
+    (BOTH, "pipeline.jars: \"'a.jar'b;c\"", "after a quotation", "parted by ';'"),
     # A deprecated name has its option's type.
     (BOTH, "taskmanager.tmp.dir: /tmp", "no option", "'io.tmp.dirs'"),
     (BOTH, "akka.ask.timeout: 10", "has no unit of time", "'10 s'"),
@@ -336,3 +347,35 @@ def test_retentions_that_whisper_refuses(tmp_path: Path, text: str) -> None:
     path.write_text(flavours.PATH.read_text().replace('"10s:1d,1m:7d"', f'"{text}"'))
     with pytest.raises(UsageError, match=r"flavours\.yml:15: "):
         flavours.flavours(path)
+
+
+def mirror_with(tmp_path: Path, raw: bytes | None) -> Path:
+    release = tmp_path / "mirror" / "current"
+    release.mkdir(parents=True)
+    if raw is not None:
+        (release / "flink-1.20.5.tar.gz").write_bytes(raw)
+    return tmp_path / "mirror"
+
+
+def test_an_archive_that_the_mirror_lacks(tmp_path: Path, lock: Lock) -> None:
+    with pytest.raises(UsageError, match=r"flink-1\.20\.5\.tar\.gz: there is no such file") as caught:
+        option_refresh.refresh(lock, mirror_with(tmp_path, None), "1.20.5")
+    assert "./inv mirror.build" in caught.value.cure
+
+
+def test_an_archive_that_is_not_the_locked_one(tmp_path: Path, lock: Lock) -> None:
+    before = option_catalogue.path_of("1.20.5").read_bytes()
+    with pytest.raises(WorldError, match=r"its digest is not the one in"):
+        option_refresh.refresh(lock, mirror_with(tmp_path, b"another"), "1.20.5")
+    assert option_catalogue.path_of("1.20.5").read_bytes() == before
+
+
+def test_options_of_a_version_that_nobody_locked(tmp_path: Path, lock: Lock) -> None:
+    with pytest.raises(UsageError, match=r"has no Flink 1\.20\.4") as caught:
+        option_refresh.refresh(lock, mirror_with(tmp_path, None), "1.20.4")
+    assert "1.20.5, 2.3.0" in caught.value.cure
+
+
+def test_an_answer_that_cannot_be_whole() -> None:
+    with pytest.raises(WorldError, match="names only 1 options"):
+        option_refresh.options_of("a.b\tString\t\t\t\torg.example.Options\n", [])
