@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from core.errors import in_file
 from core.marked_yaml import Path_
-from provision import lines, option_catalogue, option_values
+from provision import lines, option_catalogue, option_rules, option_values, releases
 from provision.cluster import Cluster
 from provision.option_catalogue import Catalogue, Option
 
@@ -30,6 +30,9 @@ SUCCESSORS = {
 }
 
 
+_CLIENT: Path_ = ("flink", "configuration")
+
+
 @dataclass(frozen=True)
 class _Section:
     """One table of Flink options: where it stands, its values, and the versions that get it."""
@@ -37,6 +40,11 @@ class _Section:
     where: Path_
     values: Mapping[str, str]
     versions: tuple[str, ...]
+
+    def all_of(self, cluster: Cluster, version: str) -> Mapping[str, str]:
+        """Return all options that ``version`` gets here: ours and these."""
+        ours = releases.configuration(cluster, version)
+        return ours if self.where == _CLIENT else releases.history_configuration(cluster)
 
 
 def check(cluster: Cluster) -> None:
@@ -51,6 +59,7 @@ def check(cluster: Cluster) -> None:
             legacy = lines.LINES[lines.name_of(version)].legacy
             fault = option_values.fault(option, section.values[key], legacy)
             wrong = fault and (f"{key} ({_kind(option)}, Flink {version}): {fault[0]}", fault[1])
+            wrong = wrong or _overruled(option, section.all_of(cluster, version))
         if wrong:
             raise cluster.document.fault((*section.where, key), *wrong)
 
@@ -75,7 +84,7 @@ def warnings(cluster: Cluster) -> list[str]:
 
 def _settings(cluster: Cluster) -> Iterator[tuple[_Section, str, str]]:
     for section in (
-        _Section(("flink", "configuration"), cluster.configuration, cluster.versions),
+        _Section(_CLIENT, cluster.configuration, cluster.versions),
         _Section(
             ("flink", "history_server", "configuration"),
             cluster.history.configuration,
@@ -89,6 +98,23 @@ def _settings(cluster: Cluster) -> Iterator[tuple[_Section, str, str]]:
 
 def _others(cluster: Cluster, key: str) -> bool:
     return any(key == prefix or key.startswith(f"{prefix}.") for prefix in cluster.other_options)
+
+
+def _overruled(option: Option, table: Mapping[str, str]) -> tuple[str, str] | None:
+    """Return the fault of an old name whose present name is set as well: Flink reads that one alone."""
+    for key in option.replacements:
+        if key in table:
+            owner = option_rules.OWNED.get(key)
+            cure = (
+                "remove it: that is part of the node's layout"
+                if key in option_rules.FIXED
+                else f"write {key}"
+            )
+            return (
+                f"{option.key} is an old name of {key}, which is set as well, so Flink would not read it",
+                f"set {owner} instead" if owner else cure,
+            )
+    return None
 
 
 def _unknown(catalogue: Catalogue, key: str) -> tuple[str, str]:

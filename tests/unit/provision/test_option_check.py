@@ -109,6 +109,21 @@ BAD = [
     (BOTH, "pipeline.global-job-parameters: 'a:1,a:2'", "'a' stands there twice", "keep one"),
     (BOTH, 'pipeline.jars: "\'a.jar;b.jar"', "a quotation has no end", "parted by ';'"),
     (BOTH, "pipeline.jars: \"'a.jar'b;c\"", "after a quotation", "parted by ';'"),
+    # An old name of what is set anyway would not be read.
+    (
+        BOTH,
+        "state.checkpoints.dir: 'file:///x'",
+        "old name of execution.checkpointing.dir",
+        "set flink.storage",
+    ),
+    (BOTH, "savepoints.state.backend.fs.dir: 'file:///x'", "old name of execution", "set flink.storage"),
+    (BOTH, "env.java.opts: -Xlog:gc", "old name of env.java.opts.all", "write env.java.opts.all"),
+    (
+        BOTH,
+        "state.backend: hashmap\n    state.backend.type: rocksdb",
+        "old name of state.backend.type, which is set as well",
+        "write state.backend.type",
+    ),
     # A deprecated name has its option's type.
     (BOTH, "taskmanager.tmp.dir: /tmp", "no option", "'io.tmp.dirs'"),
     (BOTH, "akka.ask.timeout: 10", "has no unit of time", "'10 s'"),
@@ -259,7 +274,7 @@ def test_each_version_in_the_lock_has_its_catalogue() -> None:
 
     locked = locked_versions(lockfile.load(clusters.ROOT / "mirror" / "catalogue.lock"))
     assert locked
-    assert option_catalogue.versions() == locked
+    assert set(locked) <= set(option_catalogue.versions()), "run ./inv options.refresh"
 
 
 @pytest.mark.parametrize("version", option_catalogue.versions())
