@@ -8,7 +8,7 @@ from core import console, locks
 from core.errors import UsageError, WorldError
 from core.marked_yaml import nearest
 from mirror import lockfile
-from provision import ansible_engine, limits, rollback, salt_engine
+from provision import ansible_engine, limits, rollback, rollout, salt_engine
 from provision import cluster as clusters
 from provision import facts as fact_module
 from provision.cluster import Cluster
@@ -29,24 +29,30 @@ def apply(request: ApplyRequest) -> ApplyReport:
     """
     if request.engine not in _ENGINES:
         raise UsageError(f"there is no engine {request.engine!r}", nearest(request.engine, _ENGINES))
+    if request.batch < 1:
+        raise UsageError(f"--batch {request.batch}: at least one host at a time", "give 1 or more")
     cluster, chosen = described(request.cluster, request.lock, request.limit)
     with locks.held(cluster.build / "apply.lock", f"apply of cluster {cluster.name}"):
-        _respect_rollbacks(request, cluster, chosen)
+        records = rollback.records(cluster, chosen)
+        _respect_rollbacks(request, rollback.undone(chosen, records))
         console.say(f"   {request.engine} provisions {', '.join(chosen) or 'no host'}")
-        results = _ENGINES[request.engine](cluster, chosen, request.check) if chosen else {}
+        engine = _ENGINES[request.engine]
+        if request.check or not rollout.changing(chosen, records):
+            results = engine(cluster, chosen, request.check) if chosen else {}
+        else:
+            results = rollout.roll_out(cluster, chosen, records, engine, request.batch)
     report = ApplyReport(request.engine, results)
     if any(result.failed for result in results.values()):
         raise ApplyError(report)
     return report
 
 
-def _respect_rollbacks(request: ApplyRequest, cluster: Cluster, facts: dict[str, Facts]) -> None:
+def _respect_rollbacks(request: ApplyRequest, phrases: list[str]) -> None:
     """Raise WorldError where a host was rolled back from what is asked for, unless that is meant."""
-    phrases = [] if request.again else rollback.undone(facts, rollback.records(cluster, facts))
     if phrases and request.check:
         for phrase in phrases:
             console.warn(phrase)
-    elif phrases:
+    elif phrases and not request.again:
         raise WorldError(
             "\n".join(phrases),
             f"set flink.default in {request.cluster} to the version that is there now, or say --again",

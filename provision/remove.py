@@ -28,7 +28,9 @@ def remove(cluster: Cluster, facts: Mapping[str, Facts], dry: bool) -> ApplyRepo
     """
     with locks.held(cluster.build / "apply.lock", f"apply of cluster {cluster.name}"):
         console.say(f"   removing from {', '.join(facts) or 'no host'}")
-        results = nodes.everywhere(list(facts), lambda host: _host(cluster, host, facts[host], dry))
+        results = nodes.everywhere(
+            list(facts), lambda host: _host(cluster, host, facts[host], dry), cluster.at_once
+        )
     report = ApplyReport("remove", results)
     if any(result.failed for result in results.values()):
         raise ApplyError(report)

@@ -16,7 +16,8 @@ class ApplyRequest:
     """A roll-out of the cluster file ``cluster`` by ``engine`` (``ansible`` or ``salt``).
 
     ``lock`` is the mirror's lock, ``limit`` the hosts to do (none: all), ``check`` a dry run,
-    ``again`` that a recorded roll-back may be undone.
+    ``again`` that a recorded roll-back may be undone, ``batch`` how many hosts change their version
+    at a time.
     """
 
     cluster: Path
@@ -25,6 +26,7 @@ class ApplyRequest:
     limit: tuple[str, ...] = ()
     check: bool = False
     again: bool = False
+    batch: int = 10
 
 
 @dataclass(frozen=True)

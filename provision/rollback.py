@@ -31,9 +31,13 @@ def rollback(cluster: Cluster, facts: Mapping[str, Facts]) -> ApplyReport:
     return report
 
 
-def back(cluster: Cluster, host: str, facts: Facts) -> HostResult:
-    """Roll one host back and check its health; the program on the node decides what that means there."""
+def back(cluster: Cluster, host: str, facts: Facts, since: str = "") -> HostResult:
+    """Roll one host back and check its health; the program on the node decides what that means there.
+
+    ``since`` is the time of its record before an upgrade that failed; it may not have come to its end.
+    """
     words = [f"{facts['flink_program_directory']}/roll-back", f"--state={facts['flink_state_directory']}"]
+    words += [f"--since={since}"] if since else []
     try:
         done = nodes.remote(cluster, host, words, timeout=300)
         if done.code != 0:

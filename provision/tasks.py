@@ -109,6 +109,7 @@ def render(_: Context, cluster: str = _CLUSTER_PATH, lock: str = _LOCK_PATH, fac
         "engine": "ansible or salt",
         "limit": "only this host, role:ROLE or pattern such as edge-*; may be given more than once",
         "check": "dry run: say what would change, change nothing",
+        "batch": "how many hosts change their version at a time, after the first (default: 10)",
         "again": "go on where a host was rolled back from the version that is asked for",
     },
 )
@@ -120,13 +121,14 @@ def apply(
     engine: str = "ansible",
     check: bool = False,
     again: bool = False,
+    batch: int = 10,
 ) -> None:
     """Provision the cluster's hosts, and say what changed where."""
     from core import console
     from provision.apply import ApplyError, ApplyRequest
     from provision.apply import apply as roll_out
 
-    request = ApplyRequest(Path(cluster), Path(lock), engine, tuple(limit), check, again)
+    request = ApplyRequest(Path(cluster), Path(lock), engine, tuple(limit), check, again, batch)
     try:
         report = roll_out(request)
     except ApplyError as failure:
