@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from core.errors import UsageError
 from mirror import lockfile
 from mirror.lockfile import Lock
-from provision import lines, option_catalogue, option_refresh, option_values
+from provision import cluster as clusters
+from provision import facts, lines, memory_check, option_catalogue, option_refresh, option_values
 from provision.flink_archive import unpacked
 from provision.option_catalogue import Option
 from tests.release.conftest import ROOT, Built, inv
@@ -144,3 +147,15 @@ def test_memory_settings_that_flink_refuses(built: Built, tmp_path: Path, settin
     code, said = check(tmp_path, built.root, setting)
     assert code == 2, said
     assert f"deep.yml:13: Flink 1.20.5 refuses the {process}'s memory: " in said
+
+
+def test_a_flavour_that_flink_refuses_is_named_by_its_line(built: Built, lock: Lock, tmp_path: Path) -> None:
+    path = tmp_path / "deep.yml"
+    path.write_text(CLUSTER)
+    cluster = clusters.load(path)
+    small = replace(cluster, flavour=replace(cluster.flavour, taskmanager_memory="300m"))
+    with pytest.raises(
+        UsageError, match=r"deep\.yml:3: Flink 1\.20\.5 refuses the taskmanager's memory"
+    ) as caught:
+        memory_check.check(small, facts.resolve(small, lock), lock, built.root)
+    assert "taskmanager.memory.process.size is 300m" in caught.value.cure
