@@ -13,9 +13,11 @@ from core.process import run
 from provision import inventory
 from provision.cluster import Cluster
 from provision.facts import Facts
+from provision.progress import Progress, following, phrase
 from provision.report import HostResult
 
 _SECONDS = 3600
+_NOT_ENDED = "not done, or not to its end: Ansible stopped when others had failed"
 
 
 def roll_out(cluster: Cluster, facts: Mapping[str, Facts], check: bool) -> dict[str, HostResult]:
@@ -33,13 +35,21 @@ def roll_out(cluster: Cluster, facts: Mapping[str, Facts], check: bool) -> dict[
         "LC_ALL": "C.UTF-8",
         "PATH": _path(),
     }
-    done = run(words, timeout=_SECONDS, cwd=folder, env=environment, check=False, what="ansible-playbook")
+    with following(summary, Progress(len(facts))):
+        done = run(words, timeout=_SECONDS, cwd=folder, env=environment, check=False, what="ansible-playbook")
     (folder / "playbook.log").write_text(done.stdout + done.stderr)
     found = results(summary, facts)
     if done.code != 0 and not any(result.failed for result in found.values()):
         # Not a task's failure: a broken role or inventory, which is no single host's fault.
         reason = f"ansible-playbook ended with {done.code}:\n{done.tail()}"
         found = {host: replace(result, failed=reason) for host, result in found.items()}
+    elif done.code != 0:
+        # Where all hosts of a play failed, Ansible goes no further: the others did nothing, or not all.
+        ended = {event["host"] for event in _events(summary) if event["kind"] == "ended"}
+        found = {
+            host: result if result.failed or host in ended else replace(result, failed=_NOT_ENDED)
+            for host, result in found.items()
+        }
     return found
 
 
@@ -47,19 +57,23 @@ def _path() -> str:
     return f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
 
 
+def _events(summary: Path) -> list[dict[str, str]]:
+    if not summary.exists():
+        return []
+    return [json.loads(line) for line in summary.read_text(encoding="utf-8").splitlines()]
+
+
 def results(summary: Path, facts: Mapping[str, Facts]) -> dict[str, HostResult]:
     """Return what the events in the file ``summary`` (callback/summary.py) say about each host."""
     changes: dict[str, list[str]] = {host: [] for host in facts}
     diffs: dict[str, list[str]] = {host: [] for host in facts}
     failed: dict[str, str] = {}
-    for line in summary.read_text(encoding="utf-8").splitlines() if summary.exists() else ():
-        event = json.loads(line)
-        task = event["task"].partition(" : ")[2] or event["task"]
-        text = f"{task}: {event['text']}" if event["text"] else task
+    for event in _events(summary):
+        text = phrase(event)
         if event["kind"] == "changed":
             changes[event["host"]].append(text)
             diffs[event["host"]].append(event.get("diff", ""))
-        else:
+        elif event["kind"] != "ended":
             failed.setdefault(event["host"], text)
     return {
         host: HostResult(len(made), tuple(made), failed.get(host, ""), tuple(diffs[host]))

@@ -13,7 +13,7 @@ from provision import cluster as clusters
 from provision import facts as fact_module
 from provision.cluster import Cluster
 from provision.facts import Facts
-from provision.report import ApplyError, ApplyReport, ApplyRequest, HostResult
+from provision.report import ApplyError, ApplyReport, ApplyRequest, HostResult, some
 
 __all__ = ["ApplyError", "ApplyReport", "ApplyRequest", "HostResult", "apply", "described"]
 
@@ -35,7 +35,7 @@ def apply(request: ApplyRequest) -> ApplyReport:
     with locks.held(cluster.build / "apply.lock", f"apply of cluster {cluster.name}"):
         records = rollback.records(cluster, chosen)
         _respect_rollbacks(request, rollback.undone(chosen, records))
-        console.say(f"   {request.engine} provisions {', '.join(chosen) or 'no host'}")
+        console.say(f"   {request.engine} provisions {some(list(chosen)) or 'no host'}")
         engine = _ENGINES[request.engine]
         if request.check or not rollout.changing(chosen, records):
             results = engine(cluster, chosen, request.check) if chosen else {}

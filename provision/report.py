@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 
 from core.errors import WorldError
+
+_NAMED = 5  # hosts that a summary names before it counts the others
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,18 @@ class HostResult:
     diffs: tuple[str, ...] = ()
 
 
+def state(result: HostResult) -> str:
+    """Return in a word how a host ended, with the number of its changes."""
+    word = "FAILED" if result.failed else "changed" if result.changed else "unchanged"
+    return f"{word} ({result.changed})" if result.changed else word
+
+
+def some(hosts: Sequence[str]) -> str:
+    """Return the names of ``hosts``; of many the first, and how many more."""
+    names, more = hosts[:_NAMED], len(hosts) - _NAMED
+    return ", ".join(names) + (f" and {more} more" if more > 0 else "")
+
+
 @dataclass(frozen=True)
 class ApplyReport:
     """What happened on each host; the hosts are in the order of the cluster file."""
@@ -51,16 +66,22 @@ class ApplyReport:
     hosts: Mapping[str, HostResult]
 
     def text(self) -> str:
-        """Return the summary for people: a line for each host, and one for each change."""
-        lines = []
+        """Return the summary for people: hosts with the same outcome together, with what changed there."""
+        groups: dict[HostResult, list[str]] = {}
         for host, result in self.hosts.items():
-            state = "FAILED" if result.failed else "changed" if result.changed else "unchanged"
-            lines.append(f"{host}: {state}" + (f" ({result.changed})" if result.changed else ""))
+            groups.setdefault(replace(result, diffs=()), []).append(host)
+        lines = []
+        for result, hosts in groups.items():
+            lines.append(f"{some(hosts)}: {state(result)}")
             lines += [f"  {change}" for change in result.changes]
             lines += [
                 f"  failed: {line}" if not i else f"    {line}"
                 for i, line in enumerate(result.failed.splitlines())
             ]
+        if len(self.hosts) > 1:
+            counts = Counter(state(result).partition(" ")[0] for result in self.hosts.values())
+            told = ", ".join(f"{count} {what}" for what, count in sorted(counts.items()))
+            lines.append(f"{len(self.hosts)} hosts: {told}")
         return "\n".join(lines) or "no host has anything to provision"
 
     def document(self) -> dict[str, object]:
@@ -115,9 +136,12 @@ class ApplyError(WorldError):
     """At least one host failed; ``report`` says what happened on all of them."""
 
     def __init__(self, report: ApplyReport) -> None:
-        failed = {host: result.failed for host, result in report.hosts.items() if result.failed}
+        failed: dict[str, list[str]] = {}
+        for host, result in report.hosts.items():
+            if result.failed:
+                failed.setdefault(result.failed, []).append(host)
         super().__init__(
-            "\n".join(f"{host}: {reason}" for host, reason in failed.items()),
+            "\n".join(f"{some(hosts)}: {reason}" for reason, hosts in failed.items()),
             "mend the cause, then run the same command again: it goes on where it stopped",
         )
         self.report = report

@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from core.errors import WorldError
+from core.errors import PndaError
 from core.process import Finished, run
 from provision import pillar
 from provision.cluster import Cluster, Host
 from provision.fact_text import FactTexts
 from provision.facts import Facts
 from provision.manifest import FORMULAS
+from provision.progress import Progress
 from provision.report import HostResult
 
 _SECONDS = 3600
@@ -32,17 +33,27 @@ def roll_out(cluster: Cluster, facts: Mapping[str, Facts], check: bool) -> dict[
     servers = [host for host in hosts if facts[host.name]["mirror_server_components"]]
     found: dict[str, HostResult] = {}
     texts = FactTexts()
+    progress = Progress(len(hosts))
+
+    def one(host: Host) -> HostResult:
+        try:
+            result = _host(cluster, host, texts.text(facts[host.name]), facts[host.name], check)
+        except PndaError as error:  # of this host: the others go on
+            result = HostResult(0, (), error.message)
+        progress.ended(host.name, result)
+        return result
+
     with ThreadPoolExecutor(cluster.at_once) as pool:
         for batch in (servers, [host for host in hosts if host not in servers]):
-            results = pool.map(lambda host: _host(cluster, host, facts[host.name], texts, check), batch)
+            results = pool.map(one, batch)
             found |= dict(zip([host.name for host in batch], results, strict=True))
             if any(result.failed for result in found.values()):
                 break
     return {host.name: found.get(host.name, _NOT_REACHED) for host in hosts}
 
 
-def _host(cluster: Cluster, host: Host, facts: Facts, texts: FactTexts, check: bool) -> HostResult:
-    folder = pillar.write(cluster, host, texts.text(facts))
+def _host(cluster: Cluster, host: Host, text: str, facts: Facts, check: bool) -> HostResult:
+    folder = pillar.write(cluster, host, text)
     node = pillar.NODE
     formulas = ",".join(one.name for one in FORMULAS if facts[f"{one.name}_components"])
     script = (
@@ -58,10 +69,7 @@ def _host(cluster: Cluster, host: Host, facts: Facts, texts: FactTexts, check: b
     )
     options = ["-F", str(cluster.ssh_config)] if cluster.ssh_config else []
     words = ["ssh", *options, "-o", "BatchMode=yes", host.name, script]
-    try:
-        done = run(words, timeout=_SECONDS, stdin=pillar.bundle(folder), check=False, what=f"ssh {host.name}")
-    except WorldError as error:
-        return HostResult(0, (), error.message)
+    done = run(words, timeout=_SECONDS, stdin=pillar.bundle(folder), check=False, what=f"ssh {host.name}")
     (folder / "salt-call.log").write_text(done.stdout + done.stderr)
     if done.code == 255:
         return HostResult(0, (), f"cannot be reached by ssh: {done.tail()}")

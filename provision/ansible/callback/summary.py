@@ -2,7 +2,8 @@
 
 The file is named by PNDA_SUMMARY; without it nothing is written. A line is
 ``{"host": ..., "task": ..., "kind": "changed" | "failed" | "unreachable", "text": ..., "diff": ...}``;
-``diff`` is empty unless Ansible was asked for differences (``--diff``).
+``diff`` is empty unless Ansible was asked for differences (``--diff``). At the end there is a line of the
+kind ``ended`` for each host that any task was run on.
 """
 
 from __future__ import annotations
@@ -56,6 +57,11 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # untyped, see above
         """Note a host that does not answer."""
         self._note(result, "unreachable", self._reason(result.result))
 
+    def v2_playbook_on_stats(self, stats: Any) -> None:
+        """Note each host that any task was run on, also one that failed."""
+        for host in sorted(stats.processed):
+            self._write({"host": host, "task": "", "kind": "ended", "text": "", "diff": ""})
+
     def _label(self, result: Any) -> str:
         return str(result.result.get("_ansible_item_label", ""))
 
@@ -82,9 +88,11 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # untyped, see above
         return "\n".join(lines)
 
     def _note(self, result: Any, kind: str, text: str, diff: str = "") -> None:
+        about = {"host": result.host.name, "task": result.task.get_name()}
+        self._write({**about, "kind": kind, "text": text, "diff": diff})
+
+    def _write(self, line: dict[str, str]) -> None:
         target = os.environ.get("PNDA_SUMMARY")
         if target:
-            about = {"host": result.host.name, "task": result.task.get_name()}
-            line = {**about, "kind": kind, "text": text, "diff": diff}
             with Path(target).open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(line) + "\n")

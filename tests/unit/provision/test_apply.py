@@ -98,7 +98,9 @@ def test_a_failed_host_is_an_error_that_keeps_the_report() -> None:
     assert isinstance(error, WorldError)
     assert error.exit_code == 1
     assert error.message == "b: state y: no"
-    assert report.text() == "a: changed (1)\n  x\nb: FAILED\n  failed: state y: no"
+    assert report.text() == (
+        "a: changed (1)\n  x\nb: FAILED\n  failed: state y: no\n2 hosts: 1 FAILED, 1 changed"
+    )
     assert error.report is report
 
 
