@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from bench import render_case
 from core.marked_yaml import load
 from mirror import lockfile
+from mirror.lockfile import Lock
 from provision import cluster as clusters
 from provision import facts as fact_module
 from provision import preview, releases
@@ -107,6 +109,14 @@ def production() -> tuple[Cluster, dict[str, Facts]]:
     """The example and its hosts' facts, by the lock that is shipped with it."""
     cluster = clusters.load(ROOT / "clusters" / "production.yml")
     return cluster, fact_module.resolve(cluster, lockfile.load(ROOT / "mirror" / "catalogue.lock"))
+
+
+@pytest.mark.parametrize("hosts", [6, 20, 100])
+def test_the_cluster_that_is_measured_is_one(hosts: int, tmp_path: Path, lock: Lock) -> None:
+    (tmp_path / "bench.yml").write_text(render_case.cluster_file(hosts))
+    found = fact_module.resolve(clusters.load(tmp_path / "bench.yml"), lock)
+    assert len(found) == hosts
+    assert any(its["flink_components"] == ["client", "history_server"] for its in found.values())
 
 
 def test_the_production_example_is_a_whole_cluster(production: tuple[Cluster, dict[str, Facts]]) -> None:
