@@ -45,6 +45,7 @@ KINDS = {
     "a wheel": ("pyflink-2.3.0", "/packages/py4j-", ".whl"),
     "a page of the Python index": ("pyflink-2.3.0", "/simple/py4j/", "index.json"),
     "a jar of a build": ("application-2.3", "/flink-streaming-java/2.3.0/", ".jar"),
+    "what Maven finds by itself": ("application-2.3", "/surefire-junit-platform/", ".jar"),
     "a plugin's pom": ("application-2.3", "/maven-shade-plugin/", ".pom"),
     "a checksum": ("application-2.3", "/kafka-clients/", ".jar.sha1"),
     "a flat jar": ("flink-sql-2.3", OPT, ".jar"),

@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 
 from core import debian
-from lab.model import CHECKOUT
-from tests.lab.conftest import inv
+from tests.release.conftest import ROOT, Built
 
-PROJECT = CHECKOUT / "mirror" / "projects" / "flink-application"
+PROJECT = ROOT / "mirror" / "projects" / "flink-application"
 SETTINGS = (
     "<settings><mirrors><mirror><id>mirror</id><mirrorOf>*</mirrorOf>"
     "<url>http://127.0.0.1:8000/mirror_maven</url></mirror></mirrors></settings>"
@@ -28,14 +27,6 @@ until (: </dev/tcp/127.0.0.1/8000) 2>/dev/null; do sleep 0.1; done
 shift
 mvn "$@"
 """
-
-
-@pytest.fixture(scope="module")
-def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    debian.require(("iproute2", "maven", "openjdk-17-jdk-headless"), "building without a network needs")
-    root = tmp_path_factory.mktemp("mirror")
-    inv("mirror.build", "--only", "application", "--root", str(root))
-    return (root / "current").resolve()
 
 
 def maven(folder: Path, release: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -63,9 +54,10 @@ def maven(folder: Path, release: Path, *words: str) -> subprocess.CompletedProce
     ],
 )
 def test_the_template_is_built_and_tested_from_the_mirror_alone(
-    tmp_path: Path, release: Path, words: tuple[str, ...], classes: set[str]
+    tmp_path: Path, built: Built, words: tuple[str, ...], classes: set[str]
 ) -> None:
-    done = maven(tmp_path, release, *words, "clean", "install", "dependency:tree", "help:effective-pom")
+    debian.require(("iproute2", "maven"), "building without a network needs")
+    done = maven(tmp_path, built.release, *words, "clean", "install", "dependency:tree", "help:effective-pom")
     assert done.returncode == 0, done.stdout[-3000:] + (tmp_path / "requests").read_text()[-2000:]
     assert "Tests run: 1, Failures: 0" in done.stdout
     assert " 404 " not in (tmp_path / "requests").read_text()
@@ -73,20 +65,3 @@ def test_the_template_is_built_and_tested_from_the_mirror_alone(
         names = set(jar.namelist())
     assert classes <= names
     assert "org/apache/flink/streaming/api/environment/StreamExecutionEnvironment.class" not in names
-
-
-@pytest.mark.parametrize(
-    "pattern", ["maven-shade-plugin/*/*.jar", "surefire-junit-platform/*/*.jar", "junit-bom/*/*.pom.sha1"]
-)
-def test_what_is_taken_out_of_the_release_is_missed_by_name(
-    tmp_path: Path, release: Path, pattern: str
-) -> None:
-    cut = tmp_path / "cut"
-    shutil.copytree(release, cut, copy_function=lambda old, new: Path(new).hardlink_to(old))
-    found = sorted((cut / "mirror_maven").rglob(pattern))
-    assert found
-    for path in found:
-        path.unlink()
-    done = maven(tmp_path, cut, "verify")
-    assert done.returncode != 0
-    assert pattern.split("/")[0] in done.stdout
