@@ -106,7 +106,7 @@ class World:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=_interruptible,
+            preexec_fn=interruptible,
         )
 
     def store_path(self, name: str) -> Any:
@@ -129,6 +129,6 @@ class World:
             assert (self.current() / "mirror_misc" / name).read_bytes() == body
 
 
-def _interruptible() -> None:
+def interruptible() -> None:
     """Undo what a test run in the background inherits: a shell starts such jobs with SIGINT ignored."""
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -22,6 +22,7 @@ import pytest
 
 from core.process import run
 from mirror.certificates import CertificateRequest, issue
+from tests.faults.mirror_world import interruptible
 from tests.unit.mirror.served import LARGE, publish
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,8 +46,9 @@ def serving(root: Path, *words: Any) -> Iterator[Any]:
     """The real command; yields (process, base address)."""
     command = [sys.executable, "-m", "core.program", "mirror.serve", "--root", root, "--port", "0", *words]
     process = subprocess.Popen(
-        list(map(str, command)), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+        list(map(str, command)), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=interruptible,
+    )  # fmt: skip
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
