@@ -7,11 +7,13 @@ import http.client
 import queue
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from html.parser import HTMLParser
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from core.files import CHUNK
+from mirror import record
+from mirror.contents import RECORD, SIGNATURE, SUMS
 from mirror.proofs.model import Task, World
 
 _THREADS = 4
@@ -52,12 +54,27 @@ def _wrong(world: World) -> list[str]:
                 elif found != sha256:
                     faults.append(f"{path}: its sha256 is {found}, and the lock says {sha256}")
 
+    with Client(world) as client:
+        for path in _signatures(world, whole):
+            if (status := client.exists(path)) != 200:
+                faults.append(f"{path}: missing (HTTP {status})")
     threads = [threading.Thread(target=work) for _ in range(_THREADS)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     return sorted(faults)
+
+
+def _signatures(world: World, whole: Iterable[str]) -> list[str]:
+    """Return what stands outside the lock in a release that is signed."""
+    if not record.load(world.release / RECORD).signers:
+        return [RECORD]
+    indexes = [path for path in whole if path.startswith("mirror_deb/dists/") and path.endswith("/Release")]
+    return [
+        RECORD, RECORD + SIGNATURE, SUMS + SIGNATURE, *(f"{path}.gpg" for path in indexes),
+        *(f"{path.removesuffix('Release')}InRelease" for path in indexes),
+    ]  # fmt: skip
 
 
 class Client:
