@@ -7,10 +7,11 @@ from typing import Any
 from core.errors import InternalError
 from mirror.lockfile import Lock
 from provision import lines, manifest, mirror_server, option_check, releases
-from provision.cluster import Cluster
+from provision.cluster import Cluster, Host
 
 Facts = dict[str, Any]
-_COMPONENTS = {"EDGE": "client", "FLINK": "history_server"}
+# What each role brings, in the order in which it is applied.
+_COMPONENTS: dict[str, tuple[str, ...]] = {"EDGE": ("client",), "FLINK": ("history_server",)}
 _PROGRAMS = "/usr/lib/pnda/flink"
 _STATE = "/var/lib/pnda/flink"
 
@@ -33,10 +34,10 @@ def resolve(cluster: Cluster, lock: Lock) -> dict[str, Facts]:
         return made[key]
 
     common = _common(cluster, lock)
-    firsts = {role: cluster.with_role(role)[0] for role in _COMPONENTS}
+    firsts = {component: _first(cluster, component) for component in manifest.FLINK.components}
 
     def of_equals(roles: frozenset[str], first: frozenset[str]) -> Facts:
-        components = [name for role, name in _COMPONENTS.items() if role in roles]
+        components = _components(roles)
         client = "client" in components
         found = [release(version, True) for version in cluster.versions] if client else []
         if "history_server" in components and cluster.history.version not in [
@@ -49,12 +50,21 @@ def resolve(cluster: Cluster, lock: Lock) -> dict[str, Facts]:
     result = {}
     shared: dict[tuple[frozenset[str], frozenset[str]], Facts] = {}
     for host in cluster.hosts:
-        first = frozenset(_COMPONENTS[role] for role, its in firsts.items() if its == host)
+        first = frozenset(component for component, its in firsts.items() if its == host)
         key = frozenset(host.roles), first
         if key not in shared:
             shared[key] = of_equals(*key)
         result[host.name] = {**shared[key], "flink_host": host.name}
     return result
+
+
+def _components(roles: frozenset[str]) -> list[str]:
+    """Return the components of a host with ``roles``, each once (two roles may bring the same one)."""
+    return list(dict.fromkeys(name for role, names in _COMPONENTS.items() if role in roles for name in names))
+
+
+def _first(cluster: Cluster, component: str) -> Host | None:
+    return next((host for host in cluster.hosts if component in _components(frozenset(host.roles))), None)
 
 
 def _common(cluster: Cluster, lock: Lock) -> Facts:
