@@ -35,7 +35,7 @@ def licences(
 
     chosen = Path(root or os.environ.get("PNDA_MIRROR_ROOT", "") or "build/mirror")
     loaded = kept_debs.loaded(Path(lock), chosen)
-    uses = reporting.report(loaded, loaded.select(_words(only)))
+    uses = reporting.report(loaded, loaded.select(_words(only)) if only else loaded.entries())
     refused = reporting.denied(uses, _words(deny))
     document = {"licences": [vars(use) for use in uses], "denied": [vars(use) for use in refused]}
     lines = (reporting.markdown if markdown else reporting.text)(uses)

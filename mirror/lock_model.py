@@ -12,6 +12,8 @@ from core.errors import UsageError
 from core.marked_yaml import nearest
 
 FORMAT = 1
+# The group of what a build brings only where it is asked for it by name.
+ON_REQUEST = "on-request"
 CURE = "restore the lock from git, or write it anew with ./inv mirror.lock"
 
 
@@ -103,16 +105,19 @@ class Lock:
         return tuple(sorted({group for entry in self.entry_table.values() for group in entry.groups}))
 
     def select(self, groups: Iterable[str]) -> tuple[str, ...]:
-        """Return the entries that one of ``groups`` (group or entry names; none: all) picks, sorted.
+        """Return the entries that one of ``groups`` (group or entry names) picks, sorted.
 
-        Raises UsageError for a name that is neither.
+        No group means all entries but those in the group ``on-request``. Raises UsageError for a name
+        that is neither.
         """
         wanted = set(groups)
         known = {*self.groups(), *self.entry_table}
         for name in sorted(wanted - known):
             raise UsageError(f"{self.path}: no group or entry {name!r} is locked", nearest(name, known))
         table = self.entry_table
-        return tuple(n for n in self.entries() if not wanted or wanted & {n, *table[n].groups})
+        if not wanted:
+            return tuple(name for name in self.entries() if ON_REQUEST not in table[name].groups)
+        return tuple(name for name in self.entries() if wanted & {name, *table[name].groups})
 
     def files_of(self, entries: Iterable[str]) -> tuple[LockedFile, ...]:
         """Return the served files that at least one of ``entries`` brings in, sorted by path."""

@@ -244,7 +244,7 @@ def list_files(_: Context, lock: str = _LOCK, root: str = "", only: str = "") ->
     from mirror.evidence import describe
 
     loaded = kept_debs.loaded(Path(lock), _root(root))
-    files = loaded.files_of(loaded.select(_groups(only)))
+    files = loaded.files_of(loaded.select(_groups(only))) if only else loaded.files
     rows = [
         {
             "path": item.path, "size": item.size, "sha256": item.sha256, "entries": list(item.entries),

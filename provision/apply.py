@@ -34,6 +34,7 @@ def apply(request: ApplyRequest) -> ApplyReport:
     cluster, chosen = described(request.cluster, request.lock, request.limit)
     with locks.held(cluster.build / "apply.lock", f"apply of cluster {cluster.name}"):
         records = rollback.records(cluster, chosen)
+        _respect_archives(request, cluster, rollout.too_old(chosen, records))
         _respect_rollbacks(request, rollback.undone(chosen, records))
         console.say(f"   {request.engine} provisions {some(list(chosen)) or 'no host'}")
         engine = _ENGINES[request.engine]
@@ -56,6 +57,19 @@ def _respect_rollbacks(request: ApplyRequest, phrases: list[str]) -> None:
         raise WorldError(
             "\n".join(phrases),
             f"set flink.default in {request.cluster} to the version that is there now, or say --again",
+        )
+
+
+def _respect_archives(request: ApplyRequest, cluster: Cluster, phrases: list[str]) -> None:
+    """Raise WorldError where a history server would not read any more what it reads now."""
+    if phrases and request.check:
+        for phrase in phrases:
+            console.warn(phrase)
+    elif phrases:
+        raise WorldError(
+            "\n".join(phrases),
+            f"set flink.history_server.version in {request.cluster} to the version that is there: "
+            f"it reads what {' and '.join(cluster.versions)} archive, too",
         )
 
 

@@ -37,13 +37,15 @@ class HostResult:
     """What happened on a host: how many tasks or states changed it, a phrase for each, why it failed.
 
     ``diffs`` has for each change the lines that differ, as far as the engine tells (else empty). They
-    may hold secrets: print them by :func:`masked` only.
+    may hold secrets: print them by :func:`masked` only. ``put_back`` tells that a failed roll-out put
+    the version before back here, which an apply of the same description undoes only on request.
     """
 
     changed: int
     changes: tuple[str, ...]
     failed: str = ""
     diffs: tuple[str, ...] = ()
+    put_back: bool = False
 
 
 def state(result: HostResult) -> str:
@@ -140,8 +142,8 @@ class ApplyError(WorldError):
         for host, result in report.hosts.items():
             if result.failed:
                 failed.setdefault(result.failed, []).append(host)
-        super().__init__(
-            "\n".join(f"{some(hosts)}: {reason}" for reason, hosts in failed.items()),
-            "mend the cause, then run the same command again: it goes on where it stopped",
-        )
+        again = "mend the cause, then run the same command again: it goes on where it stopped"
+        if any(result.put_back for result in report.hosts.values()):
+            again = "mend the cause, then run the same command with --again: it undoes the way back"
+        super().__init__("\n".join(f"{some(hosts)}: {reason}" for reason, hosts in failed.items()), again)
         self.report = report

@@ -8,7 +8,7 @@ from typing import Any
 
 from core import console
 from core.errors import WorldError
-from provision import health, nodes, rollback
+from provision import health, lines, nodes, rollback
 from provision.cluster import Cluster
 from provision.facts import Facts
 from provision.report import HostResult
@@ -37,6 +37,30 @@ def _differs(facts: Facts, record: Mapping[str, Any]) -> bool:
         component in components and record.get(key) and record[key] != facts[fact]
         for component, key, fact in pairs
     )
+
+
+def too_old(facts: Mapping[str, Facts], records: Records) -> list[str]:
+    """Return a phrase for each history server that would get an older line than it has. Pure.
+
+    Jobs of the newer line may have archived since, and the older server cannot read that.
+    """
+    phrases = []
+    for host, its in facts.items():
+        has = records.get(host, {}).get("history_server") or ""
+        wanted = its["flink_history_version"]
+        if has and "history_server" in its["flink_components"] and _older_line(wanted, has):
+            phrases.append(
+                f"{host} has the history server {has}, and one of {lines.name_of(wanted)} cannot read what "
+                f"jobs of {lines.name_of(has)} may have archived"
+            )
+    return phrases
+
+
+def _older_line(version: str, than: str) -> bool:
+    try:
+        return lines.order_of(lines.name_of(version)) < lines.order_of(lines.name_of(than))
+    except ValueError:  # the record of something that is no release
+        return False
 
 
 def batches(hosts: Sequence[str], size: int) -> list[list[str]]:
@@ -111,7 +135,7 @@ def _put_back(
         if gone.failed:
             return replace(result, failed=f"{why}\nthe version before could not be put back: {gone.failed}")
         said = "; ".join(gone.changes) or "nothing had been changed yet"
-        return replace(result, failed=f"{why}\nput back: {said}")
+        return replace(result, failed=f"{why}\nput back: {said}", put_back=True)
 
     return nodes.everywhere(list(results), put, cluster.at_once)
 

@@ -212,3 +212,11 @@ def test_selection_is_by_entry_even_where_a_file_is_shared(tmp_path: Path) -> No
     assert lock.select([]) == ("one", "two")
     assert lock.files_of(["two"]) == lock.files
     assert lock.files[0].groups == ("g", "h")
+
+
+def test_what_is_there_on_request_is_picked_by_name_only(tmp_path: Path) -> None:
+    data = document()
+    data["entries"]["two"] = {"digest": "1" * 64, "groups": ["h", "on-request"]}
+    lock = lockfile.loads(json.dumps(data).encode(), tmp_path / "x.lock")
+    assert lock.select([]) == ("one",)
+    assert lock.select(["two"]) == lock.select(["h"]) == lock.select(["on-request"]) == ("two",)

@@ -120,6 +120,12 @@ def done(document: object, code: int = 0, noise: str = "") -> Finished:
     return Finished(("salt-call",), code, noise + json.dumps(document), "")
 
 
+def test_the_cure_of_a_roll_out_that_was_put_back_is_again() -> None:
+    hosts = {"manager-1": HostResult(1, ("a",), "no", put_back=True), "edge-1": HostResult(0, (), "left")}
+    assert "with --again" in ApplyError(ApplyReport("ansible", hosts)).cure
+    assert "--again" not in ApplyError(ApplyReport("ansible", {"edge-1": hosts["edge-1"]})).cure
+
+
 def test_salts_answer_is_counted() -> None:
     local = {
         "b": state(1, "second", True, {"diff": "x"}),

@@ -96,3 +96,14 @@ def test_an_engine_that_does_not_come_to_its_end_is_a_failure(away: Cluster, fac
     found = rollout.roll_out(away, flink(facts), dict.fromkeys(facts, OLD), engine, 2)
     assert engine.calls == [["manager-1"]]
     assert found["manager-1"].failed.startswith("no end after 3600 s")
+
+
+def test_a_history_server_never_gets_an_older_line(facts: dict[str, Facts]) -> None:
+    newer = {**OLD, "history_server": "2.3.0"}
+    asked = {host: {**its, "flink_history_version": "1.20.5"} for host, its in facts.items()}
+    found = rollout.too_old(asked, {"manager-1": newer, "manager-2": OLD, "edge-1": newer})
+    assert len(found) == 1
+    assert found[0].startswith("manager-1 has the history server 2.3.0, and one of 1.20 cannot read")
+    # Within the line it may go back; and the word of a damaged record is not taken.
+    within = {"manager-1": {**OLD, "history_server": "1.20.9"}, "both-1": {**OLD, "history_server": "next"}}
+    assert rollout.too_old(asked, within) == []
