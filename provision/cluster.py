@@ -12,8 +12,9 @@ from core import schema
 from core.errors import UsageError
 from core.marked_yaml import Document, Path_, nearest
 from core.marked_yaml import load as load_yaml
-from provision import host_names, lines, mirror_section, option_rules, retention
+from provision import history_section, host_names, lines, mirror_section, option_rules, retention
 from provision.flavours import Flavour, flavours
+from provision.history_section import HistoryServer
 from provision.mirror_section import MirrorServer
 
 FORMAT = 1
@@ -32,16 +33,6 @@ class Host:
 
     name: str
     roles: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class HistoryServer:
-    """The history server: version, TCP port, bind address, and overrides of its Flink options."""
-
-    version: str
-    port: int
-    address: str
-    configuration: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -147,7 +138,7 @@ class _Reader:
             java_home=self.flink.get("java_home", DEFAULT_JAVA_HOME),
             storage=self._storage(),
             yarn_queue=self.flink.get("yarn_queue", "default"),
-            history=self._history(versions),
+            history=self._history(versions, flavour),
             metrics=self._metrics(hosts, flavour),
             configuration=self._configuration(("flink", "configuration"), legacy, history=False),
             other_options=tuple(self.flink.get("other_options", ())),
@@ -247,26 +238,13 @@ class _Reader:
             )
         return storage
 
-    def _history(self, versions: tuple[str, ...]) -> HistoryServer:
+    def _history(self, versions: tuple[str, ...], flavour: Flavour) -> HistoryServer:
         section: dict[str, Any] = self.flink.get("history_server", {})
-        where: Path_ = ("flink", "history_server", "version")
-        # An older server cannot read a newer one's archives.
-        newest = max(versions, key=lines.order_of)
-        version = section.get("version", newest)
-        self._known_line(version, where)
-        if lines.order_of(version) < lines.order_of(newest):
-            raise self.fault(
-                where,
-                f"a history server {version} cannot read what Flink {newest} archives",
-                f"write {newest}, or leave the key out",
-            )
-        legacy = lines.LINES[lines.name_of(version)].legacy
-        return HistoryServer(
-            version,
-            section.get("port", 8082),
-            section.get("address", "0.0.0.0"),  # noqa: S104 - as on every PNDA cluster; the key narrows it
-            self._configuration(("flink", "history_server", "configuration"), legacy, history=True),
-        )
+        version = history_section.version_of(section, versions)
+        self._known_line(version, (*history_section.WHERE, "version"))
+        where = (*history_section.WHERE, "configuration")
+        configuration = self._configuration(where, history_section.is_legacy(version), history=True)
+        return history_section.read(self.document, section, versions, flavour, configuration)
 
     def _metrics(self, hosts: tuple[Host, ...], flavour: Flavour) -> Metrics:
         section: dict[str, Any] = self.flink.get("metrics", {})

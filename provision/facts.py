@@ -6,7 +6,7 @@ from typing import Any
 
 from core.errors import InternalError
 from mirror.lockfile import Lock
-from provision import lines, manifest, mirror_server, option_check, releases
+from provision import history_server, lines, manifest, mirror_server, option_check, releases
 from provision.cluster import Cluster, Host
 
 Facts = dict[str, Any]
@@ -44,7 +44,9 @@ def resolve(cluster: Cluster, lock: Lock) -> dict[str, Facts]:
             item["version"] for item in found
         ]:
             found.append(release(cluster.history.version, False))
-        facts = {**common, "flink_components": components, "flink_releases": found}
+        deletes = "history_server" not in components or "history_server" in first
+        history = history_server.facts(cluster, deletes)
+        facts = {**common, **history, "flink_components": components, "flink_releases": found}
         return {**facts, **_manifest(cluster, first, facts), **mirror_server.facts(cluster, roles)}
 
     result = {}
@@ -68,7 +70,6 @@ def _first(cluster: Cluster, component: str) -> Host | None:
 
 
 def _common(cluster: Cluster, lock: Lock) -> Facts:
-    history = cluster.history
     return {
         "flink_cluster": cluster.name,
         "flink_managed_by": f"Managed by PNDA provisioning (cluster {cluster.name}): "
@@ -87,13 +88,6 @@ def _common(cluster: Cluster, lock: Lock) -> Facts:
         "flink_archive_directory": f"{cluster.storage}/completed-jobs",
         "flink_graphite_host": cluster.metrics.graphite_host,
         "flink_graphite_port": cluster.metrics.graphite_port,
-        "flink_history_host": cluster.with_role("FLINK")[0].name,
-        "flink_history_version": history.version,
-        "flink_history_home": f"{releases.ROOT}/flink-history",
-        "flink_history_configuration_directory": releases.history_configuration_directory(cluster),
-        "flink_history_configuration": releases.history_configuration(cluster),
-        "flink_history_address": history.address,
-        "flink_history_port": history.port,
     }
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from core.errors import in_file
 from core.marked_yaml import Path_
-from provision import lines, option_catalogue, option_rules, option_values, releases
+from provision import history_server, lines, option_catalogue, option_rules, option_values, releases
 from provision.cluster import Cluster
 from provision.option_catalogue import Catalogue, Option
 
@@ -44,11 +44,12 @@ class _Section:
     def all_of(self, cluster: Cluster, version: str) -> Mapping[str, str]:
         """Return all options that ``version`` gets here: ours and these."""
         ours = releases.configuration(cluster, version)
-        return ours if self.where == _CLIENT else releases.history_configuration(cluster)
+        return ours if self.where == _CLIENT else history_server.configuration(cluster)
 
 
 def check(cluster: Cluster) -> None:
     """Raise UsageError, with file, line and cure, for the first option that one of its versions refuses."""
+    _check_ttl(cluster)
     for section, key, version in _settings(cluster):
         catalogue = option_catalogue.load(version)
         option = catalogue.find(key)
@@ -62,6 +63,16 @@ def check(cluster: Cluster) -> None:
             wrong = wrong or _overruled(option, section.all_of(cluster, version))
         if wrong:
             raise cluster.document.fault((*section.where, key), *wrong)
+
+
+def _check_ttl(cluster: Cluster) -> None:
+    history = cluster.history
+    if history.retained_ttl and not option_catalogue.load(history.version).find(history_server.TTL):
+        raise cluster.document.fault(
+            ("flink", "history_server", "retained_ttl"),
+            f"Flink {history.version} has no option {history_server.TTL}: it keeps archives by number only",
+            "set retained_jobs instead, or take a newer flink.history_server.version",
+        )
 
 
 def warnings(cluster: Cluster) -> list[str]:

@@ -121,29 +121,6 @@ def configuration(cluster: Cluster, version: str) -> dict[str, str]:
     }
 
 
-def history_configuration(cluster: Cluster) -> dict[str, str]:
-    """Return the history server's Flink options: ours, then the cluster file's over them."""
-    history, flavour = cluster.history, cluster.flavour
-    return {
-        "env.java.opts.all": lines.LINES[lines.name_of(history.version)].java_options,
-        # Without it the heap may grow to a quarter of the machine's memory.
-        "env.java.opts.historyserver": f"-Xmx{flavour.history_heap}",
-        "env.log.dir": LOG_DIRECTORY,
-        "env.log.max": str(flavour.log_files),
-        "env.pid.dir": "/run/flink-history-server",
-        "historyserver.web.address": history.address,
-        "historyserver.web.port": str(history.port),
-        "historyserver.web.refresh-interval": "10 s",
-        # Emptied at each start, so a folder of its own.
-        "historyserver.web.tmpdir": "/var/lib/flink-history-server/web",
-        "historyserver.archive.fs.dir": f"{cluster.storage}/completed-jobs",
-        "historyserver.archive.fs.refresh-interval": "10 s",
-        "historyserver.archive.clean-expired-jobs": "true",
-        "historyserver.archive.retained-jobs": str(flavour.history_retained_jobs),
-        **history.configuration,
-    }
-
-
 def wheels(lock: Lock, version: str) -> list[dict[str, str]]:
     """Return the wheels of PyFlink ``version``, sorted: name, version, file, sha256. Empty if not locked."""
     entry = f"pyflink-{version}"

@@ -29,8 +29,9 @@ flink:
   default: 1.20.5
   storage: file:///pnda/flink
   history_server:
+    retained_jobs: 7
     configuration:
-      historyserver.archive.retained-jobs: 7
+      historyserver.archive.clean-expired-jobs: false
   metrics: {interval_seconds: 10}
   configuration:
     taskmanager.numberOfTaskSlots: 4
@@ -50,6 +51,9 @@ SERVED = (
         "    certificate_key: /etc/pnda-mirror/tls/server.key\n",
     ),
 )
+
+# A change for cluster_file: the history server deletes archives by their age, too.
+OLD_ARCHIVES_GO = ("    retained_jobs: 7\n", "    retained_jobs: 7\n    retained_ttl: 30 d\n")
 
 
 def lock(path: Path, versions: tuple[str, ...] = tuple(VERSIONS), python: bool = True) -> Lock:

@@ -116,8 +116,8 @@ BAD = [
     ),
     (
         "taskmanager.numberOfTaskSlots: 4",
-        "historyserver.web.refresh-interval: 1",
-        "historyserver.web",
+        "historyserver.log.jobmanager.url-pattern: 1",
+        "historyserver.log",
         "read by the history server only",
         "flink.history_server.configuration",
     ),

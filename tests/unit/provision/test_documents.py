@@ -17,7 +17,7 @@ from mirror import lockfile
 from mirror.lockfile import Lock
 from provision import cluster as clusters
 from provision import facts as fact_module
-from provision import preview, releases
+from provision import history_server, preview, releases
 from provision.cluster import ROOT, SCHEMA, Cluster
 from provision.facts import Facts
 from provision.flavours import Flavour, flavours
@@ -47,7 +47,7 @@ def test_the_table_of_flavours_is_true() -> None:
 
 def test_each_size_arrives_in_the_option_that_the_table_names(tmp_path: Path) -> None:
     found = clusters.load(samples.cluster_file(tmp_path / "sample.yml", *PLAIN))
-    settings = releases.configuration(found, "1.20.5") | releases.history_configuration(found)
+    settings = releases.configuration(found, "1.20.5") | history_server.configuration(found)
     for key, _, option, *_ in rows(ROOT / "docs" / "reference" / "flavours.md", 3 + len(flavours()))[1:]:
         if option:
             numbers = re.findall(r"[0-9]+m?", settings[option])
@@ -59,7 +59,11 @@ PLAIN = (
     ("flavor: pico", "flavor: production"),
     ("\n  metrics: {interval_seconds: 10}", ""),
     ("  configuration:\n    taskmanager.numberOfTaskSlots: 4\n", ""),
-    ("  history_server:\n    configuration:\n      historyserver.archive.retained-jobs: 7\n", ""),
+    (
+        "  history_server:\n    retained_jobs: 7\n"
+        "    configuration:\n      historyserver.archive.clean-expired-jobs: false\n",
+        "",
+    ),
 )
 
 

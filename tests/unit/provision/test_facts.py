@@ -11,7 +11,7 @@ import yaml
 from mirror.lockfile import Lock
 from provision import cluster as clusters
 from provision import facts as fact_module
-from provision import lines, manifest, releases
+from provision import history_server, lines, manifest, releases
 from provision.cluster import ROOT, Cluster
 from provision.facts import Facts
 from tests.unit.provision import samples
@@ -157,14 +157,15 @@ def test_overrides_win_and_reach_their_own_server_only(facts: dict[str, Facts]) 
     for release in its["flink_releases"]:
         assert release["configuration"]["taskmanager.numberOfTaskSlots"] == "4"
         assert not any(key.startswith("historyserver.") for key in release["configuration"])
-    assert its["flink_history_configuration"]["historyserver.archive.retained-jobs"] == "7"
+    assert its["flink_history_configuration"]["historyserver.archive.clean-expired-jobs"] == "false"
 
 
-def test_every_option_that_is_made_from_a_key_has_an_owner(cluster: Cluster) -> None:
+def test_every_option_that_is_made_from_a_key_has_an_owner(tmp_path: Path) -> None:
     """An override of an option that is also a fact would give one thing two values."""
     from provision.option_rules import FIXED, OWNED, key_fault
 
-    made = {**releases.configuration(cluster, "1.20.5"), **releases.history_configuration(cluster)}
+    cluster = clusters.load(samples.cluster_file(tmp_path / "all.yml", samples.OLD_ARCHIVES_GO))
+    made = {**releases.configuration(cluster, "1.20.5"), **history_server.configuration(cluster)}
     assert {key for key in made if key in OWNED or key in FIXED} == {*OWNED, *FIXED} - {"env.java.home"}
     for key in {*OWNED, *FIXED}:
         assert key_fault(key, history=True)

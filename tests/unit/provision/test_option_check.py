@@ -219,11 +219,11 @@ def test_other_options_that_are_no_names(tmp_path: Path, own: str) -> None:
 
 
 def test_the_history_server_s_options_are_its_version_s(tmp_path: Path, lock: Lock) -> None:
-    change = ("historyserver.archive.retained-jobs: 7", "historyserver.archive.retained-jobs: many")
+    change = ("clean-expired-jobs: false", "clean-expired-jobs: many")
     path = samples.cluster_file(tmp_path / "bad.yml", change)
-    with pytest.raises(UsageError, match=r"retained-jobs \(integer, Flink 2\.3\.0\): 'many'") as caught:
+    with pytest.raises(UsageError, match=r"expired-jobs \(boolean, Flink 2\.3\.0\): 'many'") as caught:
         fact_module.resolve(clusters.load(path), lock)
-    line = path.read_text()[: path.read_text().index("retained-jobs")].count("\n") + 1
+    line = path.read_text()[: path.read_text().index("clean-expired")].count("\n") + 1
     assert caught.value.message.startswith(f"{path}:{line}: ")
 
 
