@@ -33,6 +33,8 @@ ENVIRONMENTS = {
     "wheels": Environment(".venv-wheels", (("requirements/wheel-build.txt",),)),
     # What resolves wheels for other Pythons than this one; only locking for such targets needs it.
     "solver": Environment(".venv-solver", (("requirements/solver.txt",),)),
+    # Molecule, for the scenario in molecule/; its collections come by lab/molecule_environment.py.
+    "molecule": Environment(".venv-molecule", (("requirements/molecule.txt",),)),
     # Salt is published as source only: its build tools are installed, hashed, before it. Its
     # optional C extension `timelib` is left out of the file, so that no compiler is needed.
     "salt": Environment(

@@ -12,6 +12,8 @@ from core.process import run
 # Left out of the hashed file: Salt's optional C extension (a node has no compiler), and the build
 # tools, which have a hashed file of their own.
 _LEFT_OUT = {"salt": ("timelib", "setuptools")}
+# Taken apart instead of installed: what it depends on is in another file.
+_ALONE = {"collections"}
 
 
 def lock(folder: Path = ROOT / "requirements") -> list[Path]:
@@ -30,7 +32,7 @@ def lock(folder: Path = ROOT / "requirements") -> list[Path]:
                 "--no-emit-index-url", "--no-emit-find-links", "--python-version", "3.11",
                 "--python-platform", "x86_64-manylinux_2_28",
                 "--custom-compile-command", "./inv requirements.lock",
-                *left_out, source, "--output-file", target,
+                *left_out, *(["--no-deps"] if source.stem in _ALONE else []), source, "--output-file", target,
             ],
             timeout=600,
             cwd=folder,

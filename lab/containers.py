@@ -27,7 +27,7 @@ IMAGES = {
 # What systemd needs in an unprivileged container on either cgroup version; /tmp stays on the disk,
 # because Docker's tmpfs is noexec and Java unpacks native libraries there. Names of the outside are
 # asked of the container itself, where lab-resolver says at once that there is no such name.
-_SYSTEMD = (
+SYSTEMD = (
     "--cap-add", "SYS_ADMIN", "--cgroupns", "private", "--tmpfs", "/sys/fs/cgroup",
     "--tmpfs", "/run", "--tmpfs", "/run/lock", "--stop-signal", "SIGRTMIN+3",
     "--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined",
@@ -56,7 +56,7 @@ def plan(lab: Lab, tags: dict[str, str]) -> tuple[Container, ...]:
         arguments = (
             "--name", lab.container(host), "--hostname", host, "--network", lab.network,
             "--network-alias", host, "--label", f"{network.LABEL}={lab.id}",
-            *_SYSTEMD, *(word for mount in mounts for word in ("-v", mount)),
+            *SYSTEMD, *(word for mount in mounts for word in ("-v", mount)),
             tags[IMAGES[host]],
         )  # fmt: skip
         digest = hashlib.sha256("\n".join([*arguments, *seen]).encode()).hexdigest()[:16]

@@ -13,7 +13,7 @@ from core.errors import UsageError
 CHECKOUT = Path(__file__).resolve().parent.parent
 HOSTS = ("mirror-1", "edge-1", "manager-1", "kafka-1", "graphite-1")
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
-_TAKEN = {"mirror", "lab-mirror", "lab-site"}  # folders under build/ that are something else
+_TAKEN = {"mirror", "lab-mirror", "lab-site", "molecule"}  # folders under build/ that are something else
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,11 @@ class Lab:
     def container(self, host: str) -> str:
         """Return the name of the container that is ``host``."""
         return f"pnda-{self.id}-{host}"
+
+
+def molecule_lab(checkout: Path = CHECKOUT) -> Lab:
+    """Return what stands for Molecule's containers, network and folder: no lab that ``up`` makes."""
+    return Lab("molecule", checkout)
 
 
 def lab_named(name: str, checkout: Path = CHECKOUT) -> Lab:

@@ -147,6 +147,19 @@ def snapshot(_: Context, name: str = "lab") -> None:
     print(json.dumps(take(_lab(name)), indent=1, sort_keys=True))
 
 
+@task(
+    help={"command": "what Molecule is to do: test (default), create, converge, idempotence, verify, destroy"}
+)
+def molecule(_: Context, command: str = "test") -> None:
+    """Run Molecule's scenario for the role `flink`, on a bare container and a mirror of its own network."""
+    from lab.model import molecule_lab
+    from lab.molecule import molecule as run
+
+    done = run(molecule_lab(), command.split())
+    document = {"steps": done.steps, "checks": done.checks}
+    console.result(document, f"{', '.join(done.steps)}: done, {done.checks} checks passed")
+
+
 @task(help={"left": "one lab", "right": "the other lab"})
 def compare(_: Context, left: str, right: str) -> None:
     """Compare what provisioning left on two labs; exit 1 where anything differs."""
@@ -168,4 +181,4 @@ def _lab(name: str) -> Lab:
     return lab_named(name)
 
 
-ns = Collection("lab", nodes, jobs, status, verify, snapshot, compare)
+ns = Collection("lab", nodes, jobs, status, verify, snapshot, compare, molecule)

@@ -113,7 +113,7 @@ def _prepare(lab: Lab, with_jobs: bool) -> tuple[list[BuildReport], dict[str, st
     """Build both mirrors, the images and the jobs' jar at the same time: they wait for different things."""
     with console.step("mirror, images and jobs"), ThreadPoolExecutor(max_workers=4) as pool:
         tags = pool.submit(_timed, "images", lambda: nodes.build_images(lab))
-        served = pool.submit(_timed, "mirror", lambda: _mirror(lab))
+        served = pool.submit(_timed, "mirror", lambda: mirror(lab))
         own = pool.submit(_timed, "the lab's own mirror", lambda: _own_mirror(lab))
         jar = pool.submit(_timed, "jobs", jobs_build.jar) if with_jobs else None
         if jar is not None:
@@ -128,7 +128,8 @@ def _timed(what: str, work: Callable[[], T]) -> T:
     return result
 
 
-def _mirror(lab: Lab) -> BuildReport:
+def mirror(lab: Lab) -> BuildReport:
+    """Build the mirror that ``lab``'s nodes are served from, signed by the lab's key."""
     from mirror.build import BuildRequest, build
     from provision import cluster as clusters
     from provision import lines

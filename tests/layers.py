@@ -151,7 +151,7 @@ def lint_commands() -> list[tuple[str, list[str]]]:
         ),
         ("yamllint", [python, "-m", "yamllint", "--strict", *yaml]),
         ("shellcheck", ["shellcheck", *_scripts(own, b"sh", b"bash")]),
-        ("ansible-lint (production)", [_tool("ansible-lint"), "--offline", "--strict", "roles"]),
+        ("ansible-lint (production)", [_tool("ansible-lint"), "--offline", "--strict", "roles", "molecule"]),
         ("salt-lint", [str(ROOT / ".venv-salt" / "bin" / "salt-lint"), *states]),
     ]
 
