@@ -12,10 +12,19 @@ from core import schema
 from core.errors import UsageError
 from core.marked_yaml import Document, Path_, nearest
 from core.marked_yaml import load as load_yaml
-from provision import history_section, host_names, lines, mirror_section, option_rules, retention
+from provision import (
+    history_section,
+    host_names,
+    lines,
+    mirror_section,
+    option_rules,
+    queues_section,
+    retention,
+)
 from provision.flavours import Flavour, flavours
 from provision.history_section import HistoryServer
 from provision.mirror_section import MirrorServer
+from provision.queues_section import Queues
 
 FORMAT = 1
 ROOT = Path(__file__).resolve().parent.parent
@@ -65,6 +74,7 @@ class Cluster:
     java_home: str
     storage: str
     yarn_queue: str
+    queues: Queues | None
     history: HistoryServer
     metrics: Metrics
     configuration: Mapping[str, str]
@@ -124,6 +134,7 @@ class _Reader:
         ssh_config = connection.get("ssh_config")
         legacy = any(lines.LINES[lines.name_of(version)].legacy for version in versions)
         flavour = self._flavour()
+        yarn_queue: str = self.flink.get("yarn_queue", "default")
         return Cluster(
             name=self.data["name"],
             flavour=flavour,
@@ -137,7 +148,8 @@ class _Reader:
             default_version=default,
             java_home=self.flink.get("java_home", DEFAULT_JAVA_HOME),
             storage=self._storage(),
-            yarn_queue=self.flink.get("yarn_queue", "default"),
+            yarn_queue=yarn_queue,
+            queues=queues_section.read(self.document, yarn_queue, ROOT),
             history=self._history(versions, flavour),
             metrics=self._metrics(hosts, flavour),
             configuration=self._configuration(("flink", "configuration"), legacy, history=False),

@@ -6,7 +6,7 @@ from typing import Any
 
 from core.errors import InternalError
 from mirror.lockfile import Lock
-from provision import history_server, lines, manifest, mirror_server, option_check, releases
+from provision import history_server, lines, manifest, mirror_server, option_check, releases, yarn_queues
 from provision.cluster import Cluster, Host
 
 Facts = dict[str, Any]
@@ -47,7 +47,12 @@ def resolve(cluster: Cluster, lock: Lock) -> dict[str, Facts]:
         deletes = "history_server" not in components or "history_server" in first
         history = history_server.facts(cluster, deletes)
         facts = {**common, **history, "flink_components": components, "flink_releases": found}
-        return {**facts, **_manifest(cluster, first, facts), **mirror_server.facts(cluster, roles)}
+        return {
+            **facts,
+            **_manifest(cluster, first, facts),
+            **mirror_server.facts(cluster, roles),
+            **yarn_queues.facts(cluster, roles),
+        }
 
     result = {}
     shared: dict[tuple[frozenset[str], frozenset[str]], Facts] = {}
@@ -84,6 +89,7 @@ def _common(cluster: Cluster, lock: Lock) -> Facts:
         "flink_log_directory": releases.LOG_DIRECTORY,
         "flink_program_directory": _PROGRAMS,
         "flink_state_directory": _STATE,
+        "flink_queue_program": yarn_queues.program(cluster),
         "flink_storage": cluster.storage,
         "flink_archive_directory": f"{cluster.storage}/completed-jobs",
         "flink_graphite_host": cluster.metrics.graphite_host,

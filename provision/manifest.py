@@ -39,8 +39,9 @@ class Formula:
 
 FLINK = Formula("flink", ("install", "client", "history_server"), ("history_server",))
 MIRROR_SERVER = Formula("mirror_server", ("server",), ("server",))
+YARN_QUEUES = Formula("yarn_queues", ("policy",), ())
 # In the order in which they are applied to a host.
-FORMULAS = (MIRROR_SERVER, FLINK)
+FORMULAS = (MIRROR_SERVER, YARN_QUEUES, FLINK)
 
 
 def has_components(facts: Mapping[str, Any]) -> bool:

@@ -58,7 +58,8 @@ def _is_for(item: pytest.Item, facts: Facts) -> bool:
 def _components(facts: Facts) -> set[str]:
     flink = facts["flink_components"]
     server = ["mirror_server"] if facts["mirror_server_components"] else []
-    return {*(["install"] if flink else []), *flink, *server}
+    queues = ["yarn_queues"] if facts["yarn_queues_components"] else []
+    return {*(["install"] if flink else []), *flink, *server, *queues}
 
 
 def _facts_of(config: pytest.Config, known: dict[str, Facts], item: pytest.Item) -> Facts:

@@ -56,6 +56,10 @@ def odd(facts: Facts) -> None:
         release["configuration"] |= ODD
 
 
+def queued(facts: Facts) -> None:
+    facts["yarn_queues_rules"].append({"member": ':été\'s "x" & <y> $z', "queue": "root.a-b_c@d+e"})
+
+
 FIXTURES: dict[str, tuple[str, tuple[tuple[str, str], ...], Callable[[Facts], None]]] = {
     "both-lines": ("both-1", (), lambda _: None),
     "history-server-1.20": ("manager-1", (("[1.20.5, 2.3.0]", "[1.20.5]"),), lambda _: None),
@@ -65,6 +69,7 @@ FIXTURES: dict[str, tuple[str, tuple[tuple[str, str], ...], Callable[[Facts], No
         (("flavor: pico", "flavor: production"), ("interval_seconds: 10", "interval_seconds: 60")),
         lambda _: None,
     ),
+    "queues": ("edge-1", samples.QUEUES, queued),
     "mirror-server": ("mirror-1", samples.SERVED, lambda _: None),
     "odd-values": ("both-1", (), odd),
     "odd-values-1.20": ("both-1", (("[1.20.5, 2.3.0]", "[1.20.5]"),), odd),
@@ -128,6 +133,12 @@ def by_ansible(fixtures: dict[str, Facts], tmp_path_factory: pytest.TempPathFact
             "ansible.builtin.include_role": {"name": "mirror_server", "tasks_from": "files"},
         }
     )
+    tasks.append(
+        {
+            "name": "Write the queue policy",
+            "ansible.builtin.include_role": {"name": "yarn_queues", "tasks_from": "policy"},
+        }
+    )
     handlers = [
         {"name": f"Restart the {what} server", "ansible.builtin.meta": "noop"}
         for what in ("history", "mirror")
@@ -170,6 +181,9 @@ def by_salt(fixtures: dict[str, Facts], tmp_path_factory: pytest.TempPathFactory
             "{%- from 'mirror_server/map.jinja' import facts as own, common as own_common with context %}\n"
             "{%- from 'mirror_server/macros.jinja' import files as own_files %}\n"
             "{{ own_files(own, own_common) }}\n"
+            "{%- from 'yarn_queues/map.jinja' import facts as policy, common as its_common with context %}\n"
+            "{%- from 'yarn_queues/macros.jinja' import files as policy_files %}\n"
+            "{{ policy_files(policy, its_common) }}\n"
             + "".join(f"{{{{ files(facts, common, '{component}') }}}}\n" for component in FLINK.components)
         )
         call = "import sys; from salt.scripts import salt_call; sys.argv[0] = 'salt-call'; salt_call()"

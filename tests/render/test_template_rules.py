@@ -66,7 +66,7 @@ def names(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     folder = tmp_path_factory.mktemp("names")
     lock: Lock = samples.lock(folder / "lock")
     found = fact_module.resolve(clusters.load(samples.cluster_file(folder / "sample.yml")), lock)
-    return {*found["both-1"], "flink_file", "flink_release", "mirror_server_file"}
+    return {*found["both-1"], "flink_file", "flink_release", "mirror_server_file", "yarn_queues_file"}
 
 
 @pytest.mark.parametrize("path", templates(), ids=lambda path: path.name)

@@ -56,6 +56,23 @@ SERVED = (
 OLD_ARCHIVES_GO = ("    retained_jobs: 7\n", "    retained_jobs: 7\n    retained_ttl: 30 d\n")
 
 
+# Changes for cluster_file: the cluster has queues, and rules for them.
+QUEUES = (
+    (
+        "flink:\n",
+        "queues:\n"
+        "  scheduler: capacity\n"
+        "  names: [default, dev, prod]\n"
+        "  rules:\n"
+        "    - {user: pnda, queue: default}\n"
+        "    - {group: prod, queue: prod}\n"
+        "    - {group: prod, queue: dev}\n"
+        "    - {group: dev, queue: dev}\n"
+        "flink:\n",
+    ),
+)
+
+
 def lock(path: Path, versions: tuple[str, ...] = tuple(VERSIONS), python: bool = True) -> Lock:
     """Write a lock with made-up digests for ``versions`` to ``path`` and return it."""
     entries: dict[str, LockedEntry] = {}

@@ -186,6 +186,7 @@ def test_the_inventory_has_only_the_chosen_hosts(
     groups = json.loads((folder / "inventory" / "hosts.json").read_text())["all"]["children"]
     assert {name: list(group["hosts"]) for name, group in groups.items()} == {
         "mirror_server": [],
+        "yarn_queues": [],
         "flink": ["both-1"],
         "role_edge": ["both-1"],
         "role_flink": ["both-1"],

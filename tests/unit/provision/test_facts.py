@@ -29,7 +29,7 @@ def test_facts_are_flat_complete_and_plain(facts: dict[str, Facts]) -> None:
     keys = {frozenset(its) for its in facts.values()}
     assert len(keys) == 1, "every host has the same facts"
     for its in facts.values():
-        assert all(re.fullmatch(r"(flink|mirror_server)_[a-z_]+", key) for key in its)
+        assert all(re.fullmatch(r"(flink|mirror_server|yarn_queues)_[a-z_]+", key) for key in its)
         assert json.loads(json.dumps(its)) == its
         for leaf in leaves(its):
             assert leaf is not None

@@ -62,7 +62,7 @@ def test_a_template_that_names_the_host_is_rendered_for_each(
     (folder / "own.j2").write_text("host {{ flink_host }}\n")
     monkeypatch.setattr("provision.manifest.ROOT", tmp_path)
     entry = {"destination": "/own", "kind": "template", "source": "own.j2", "release": "", "mode": "0644"}
-    empty: Facts = {f"{name}_files": [] for name in ("flink", "mirror_server")}
+    empty: Facts = {f"{name}_files": [] for name in ("flink", "mirror_server", "yarn_queues")}
     renderer = preview.Renderer()
     for host in ("more-2", "more-4"):
         its = {**many[host], **empty, "flink_files": [entry]}

@@ -1,0 +1,45 @@
+"""The facts of the queue policy, for hosts with the role EDGE where the cluster file has ``queues``."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from provision import manifest
+from provision.cluster import Cluster
+
+# PNDA's folder; other tools of the platform call the program in it as well.
+HOME = "/opt/pnda/rm-wrapper"
+_POLICY = f"{HOME}/policies/map.txt"
+
+
+def program(cluster: Cluster) -> str:
+    """Return what Flink's launchers ask for a queue on a node; empty where the cluster file says nothing."""
+    return f"{HOME}/bin/queue-for" if cluster.queues else ""
+
+
+def facts(cluster: Cluster, roles: Collection[str]) -> dict[str, Any]:
+    """Return the facts of hosts with ``roles`` that begin with ``yarn_queues_``; each host has all."""
+    queues = cluster.queues
+    components = ["policy"] if "EDGE" in roles and queues is not None else []
+    rules = queues.rules if queues is not None and components else ()
+    common: dict[str, Any] = {
+        "yarn_queues_managed_by": f"Managed by PNDA provisioning (cluster {cluster.name}): "
+        "changes made here are overwritten.",
+        "yarn_queues_components": components,
+        "yarn_queues_home": HOME,
+        "yarn_queues_policy_file": _POLICY,
+        "yarn_queues_scheduler": queues.scheduler if queues else "",
+        "yarn_queues_rules": [{"member": rule.member, "queue": rule.queue} for rule in rules],
+    }
+    names = {
+        key.removeprefix("yarn_queues_"): value for key, value in common.items() if isinstance(value, str)
+    }
+    scope = manifest.Scope(frozenset(components), frozenset(), names, (), {})
+    resolved = manifest.resolve(scope, manifest.YARN_QUEUES)
+    return {
+        **common,
+        "yarn_queues_directories": list(resolved.directories),
+        "yarn_queues_files": list(resolved.files),
+        "yarn_queues_links": list(resolved.links),
+    }
