@@ -30,6 +30,11 @@ def run_as_user(host: Any, words: str, **environment: str) -> Any:
     )
 
 
+def run_script(host: Any, statements: str) -> Any:
+    write = f"umask 077 && f=$(mktemp) && printf %s {shlex.quote(statements)} >$f"
+    return run_as_user(host, f"{write} && sql-client.sh -f $f; code=$?; rm -f $f; exit $code")
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_command_is_on_the_path(host: Any, command: str) -> None:
     assert host.find_command(command) == f"/usr/bin/{command}"
@@ -106,12 +111,15 @@ def test_pyflink_imports_and_finds_its_flink(host: Any, facts: dict[str, Any]) -
 
 
 def test_sql_client_starts_and_knows_kafka_and_avro(host: Any) -> None:
-    done = run_as_user(
-        host,
-        f"umask 077 && f=$(mktemp) && printf %s {shlex.quote(PLAN)} >$f && sql-client.sh -f $f; rm -f $f",
-    )
-    assert "[ERROR]" not in done.stdout + done.stderr
+    done = run_script(host, PLAN)
+    assert done.rc == 0, done.stderr
     assert "TableSourceScan(table=[[default_catalog, default_database, t]]" in done.stdout, done.stderr
+
+
+def test_a_failed_sql_statement_is_an_exit_code(host: Any) -> None:
+    done = run_script(host, "SELECT * FROM there_is_no_such_table;")
+    assert done.rc == 1
+    assert "Object 'there_is_no_such_table' not found" in done.stderr.splitlines()[-1]
 
 
 def _project(name: str) -> str:

@@ -162,7 +162,7 @@ def test_a_wrong_ddl_is_named_with_the_reason(run: Run) -> None:
     assert "Avro" in caught.value.message or "avro" in caught.value.message
 
 
-def test_a_statement_that_fails_is_an_error_though_the_sql_client_ends_with_0(run: Run) -> None:
+def test_a_statement_that_fails_ends_the_sql_client_with_1(run: Run) -> None:
     job_run.put(run.lab, "wrong.sql", b"SELECT * FROM there_is_no_such_table;\n")
     with pytest.raises(WorldError, match="there_is_no_such_table"):
         job_run.sql(run, "wrong.sql")

@@ -23,7 +23,7 @@ def test_the_sql_script_is_filled_in_completely() -> None:
 
 def test_the_reason_of_the_sql_clients_error_is_found() -> None:
     output = (
-        "Flink SQL> [INFO] ok\n[ERROR] Could not execute SQL statement. Reason:\n"
-        "org.apache.flink.table.api.ValidationException: no such table\n\nFlink SQL> \n"
+        "WARNING: dumb terminal\nsql-client.sh: a statement failed: x.ValidationException: no\nsuch table\n"
     )
-    assert "ValidationException: no such table" in job_run.sql_error(output)
+    assert job_run.sql_error(output) == "a statement failed: x.ValidationException: no such table"
+    assert job_run.sql_error("killed\n") == ""

@@ -58,6 +58,7 @@ class Node:
             f"PNDA_FLINK_ROOT='{base}/opt/flink'\n"
             f"PNDA_FLINK_LOG_DIRECTORY='{self.logs}'\n"
             "PNDA_FLINK_JAVA_HOME='/opt/java'\n"
+            f"PNDA_FLINK_PROGRAM_DIRECTORY='{PROGRAMS}'\n"
         )
         (base / "bin").mkdir()
         for name in (*COMMANDS, "other.sh"):
@@ -229,6 +230,24 @@ def test_a_temporary_folder_with_a_space_is_no_second_option(node: Node, tmp_pat
     done = node.run("flink", TMPDIR=str(odd))
     assert done.returncode == 2
     assert b"space" in done.stderr
+
+
+def test_commands_at_once_have_log_files_of_their_own(node: Node) -> None:
+    folder = node.logs / "client" / getpass.getuser()
+    with subprocess.Popen([node.base / "bin" / "flink"], env=node.environment(SLEEP="1")) as first:
+        deadline = time.monotonic() + 20
+        while not node.record.exists() or not node.record.read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert node.recorded()[1]["FLINK_IDENT_STRING"] == getpass.getuser()
+        assert node.run("flink").returncode == 0
+        assert node.recorded()[1]["FLINK_IDENT_STRING"] == f"{getpass.getuser()}-2"
+        assert node.run("sql-client.sh", FLINK_IDENT_STRING="mine").returncode == 0
+        assert node.recorded()[1]["FLINK_IDENT_STRING"] == "mine-2"
+        first.send_signal(signal.SIGKILL)
+    assert node.run("flink").returncode == 0
+    assert node.recorded()[1]["FLINK_IDENT_STRING"] == getpass.getuser()
+    assert sorted(path.name for path in folder.iterdir()) == [".lock-1", ".lock-2"]
 
 
 def test_without_settings_it_says_what_to_do(node: Node) -> None:

@@ -1,0 +1,73 @@
+"""The client's commands with the real Flink, both lines, without a cluster: on a node in a folder."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.release import edge_node
+from tests.release.conftest import Built
+from tests.release.edge_node import EdgeNode
+
+VERSIONS = pytest.mark.parametrize("version", ["1.20.5", "2.3.0"])
+_TABLEAU = "SET 'sql-client.execution.result-mode' = 'tableau';\nSET 'execution.runtime-mode' = 'batch';\n"
+
+
+@pytest.fixture(scope="session")
+def edge(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EdgeNode]:
+    base = tmp_path_factory.mktemp("edge")
+    yield edge_node.provision(base, built.release)
+    shutil.rmtree(base)
+
+
+def script(edge: EdgeNode, name: str, text: str) -> Path:
+    path = edge.tmp / name
+    path.write_text(text)
+    return path
+
+
+def sql(edge: EdgeNode, version: str, *words: str, stdin: str = "") -> edge_node.Done:
+    local = ("-Dexecution.target=local", "-Drest.port=0")
+    return edge.run("sql-client.sh", *local, *words, stdin=stdin, PNDA_FLINK_VERSION=version)
+
+
+@VERSIONS
+def test_a_table_that_shows_the_word_is_no_error(edge: EdgeNode, version: str) -> None:
+    right = script(edge, "right.sql", f"{_TABLEAU}VALUES (1, '[ERROR] as data');\n")
+    done = sql(edge, version, "-f", str(right))
+    assert done.code == 0, done.err
+    assert "[ERROR] as data" in done.out
+
+
+@VERSIONS
+def test_a_failed_statement_is_1_with_its_error_last(edge: EdgeNode, version: str) -> None:
+    wrong = script(edge, "wrong.sql", "SELECT * FROM there_is_no_such_table;\n")
+    done = sql(edge, version, "-i", str(script(edge, "init.sql", _TABLEAU)), "-f", str(wrong))
+    assert done.code == 1
+    assert done.err.splitlines()[-1] == (
+        "sql-client.sh: a statement failed: "
+        "org.apache.calcite.sql.validate.SqlValidatorException: Object 'there_is_no_such_table' not found"
+    )
+
+
+def test_a_job_that_fails_while_its_rows_come_is_1(edge: EdgeNode) -> None:
+    breaking = script(edge, "job.sql", f"{_TABLEAU}SELECT 1 / (a - 1) FROM (VALUES (1)) AS t (a);\n")
+    done = sql(edge, "1.20.5", "-f", str(breaking))
+    assert done.code == 1
+    assert "a statement failed: java.lang.ArithmeticException" in done.err.splitlines()[-1]
+
+
+def test_a_failed_initialization_is_1(edge: EdgeNode) -> None:
+    done = sql(edge, "2.3.0", "-i", str(script(edge, "nonsense.sql", "SELECT nonsense;\n")))
+    assert done.code == 1
+    assert "a statement failed:" in done.err.splitlines()[-1]
+
+
+def test_what_is_piped_in_is_as_upstreams(edge: EdgeNode) -> None:
+    done = sql(edge, "1.20.5", stdin="SELECT * FROM there_is_no_such_table;\nSHOW DATABASES;\n")
+    assert done.code == 0
+    assert "default_database" in done.out
+    assert "a statement failed" not in done.err
