@@ -9,20 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import WorldError
-from lab import network
+from lab import network, shape
 from lab.engine import docker, names
-from lab.model import HOSTS, Lab
+from lab.model import Lab
 
 _RECIPE = "flink-on-pnda.recipe"
 _BOOT_SECONDS = 90.0
 
-IMAGES = {
-    "mirror-1": "base",
-    "edge-1": "edge",
-    "manager-1": "node",
-    "kafka-1": "kafka",
-    "graphite-1": "graphite",
-}
+# The image of each kind of host: of edge-1 and of edge-2 it is `edge`.
+IMAGES = {"mirror": "base", "edge": "edge", "manager": "node", "kafka": "kafka", "graphite": "graphite"}
 
 # What systemd needs in an unprivileged container on either cgroup version; /tmp stays on the disk,
 # because Docker's tmpfs is noexec and Java unpacks native libraries there. Names of the outside are
@@ -51,13 +46,13 @@ def plan(lab: Lab, tags: dict[str, str]) -> tuple[Container, ...]:
     that was removed and made again is not mistaken for the one that is mounted.
     """
     result = []
-    for host in HOSTS:
+    for host in shape.hosts(lab):
         mounts, seen = _mounts(lab, host)
         arguments = (
             "--name", lab.container(host), "--hostname", host, "--network", lab.network,
             "--network-alias", host, "--label", f"{network.LABEL}={lab.id}",
             *SYSTEMD, *(word for mount in mounts for word in ("-v", mount)),
-            tags[IMAGES[host]],
+            tags[IMAGES[_kind(host)]],
         )  # fmt: skip
         digest = hashlib.sha256("\n".join([*arguments, *seen]).encode()).hexdigest()[:16]
         result.append(Container(host, arguments, digest))
@@ -75,7 +70,7 @@ def ensure(lab: Lab, tags: dict[str, str]) -> tuple[str, ...]:
     network.ensure(lab)
     alive = _alive(lab)
     fresh = [one for one in plan(lab, tags) if alive.get(one.host) != one.recipe]
-    with ThreadPoolExecutor(max_workers=len(HOSTS)) as pool:
+    with ThreadPoolExecutor(max_workers=len(IMAGES)) as pool:
         list(pool.map(lambda one: _make(lab, one), fresh))
     return tuple(one.host for one in fresh)
 
@@ -113,6 +108,10 @@ def execute(
     return done.stdout
 
 
+def _kind(host: str) -> str:
+    return host.partition("-")[0]
+
+
 def _mounts(lab: Lab, host: str) -> tuple[list[str], list[str]]:
     folders: dict[str, tuple[Path, str]] = {
         "mirror-1": (lab.mirror_root, "/srv/mirror"),
@@ -123,7 +122,7 @@ def _mounts(lab: Lab, host: str) -> tuple[list[str], list[str]]:
         source.mkdir(parents=True, exist_ok=True)
         more = [f"{lab.salt_volume}:/opt/pnda-salt:ro"] if host == "mirror-1" else []
         return [f"{source}:{target}:ro", *more], [f"{target} {source.stat().st_ino}"]
-    if host in {"edge-1", "manager-1"}:
+    if _kind(host) in {"edge", "manager"}:
         return [f"{lab.shared_volume}:/pnda", f"{lab.salt_volume}:/opt/pnda-salt:ro"], []
     return [], []
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import re
-
 from core import console, locks
-from core.errors import UsageError
-from core.files import write_atomic
-from lab import containers, engine, images, salt_environment, site, ssh
+from lab import containers, engine, images, salt_environment, shape, site, ssh
 from lab.model import Lab
 
 
-def bring_up(lab: Lab, provisioner: str) -> tuple[str, ...]:
+def bring_up(lab: Lab, provisioner: str, edges: int = 0) -> tuple[str, ...]:
     """Make the nodes of ``lab`` be there and reachable by ssh; return the hosts made anew.
 
     ``provisioner`` is ``ansible`` or ``salt``; for Salt its environment is put on the nodes too.
+    ``edges`` is how many EDGE nodes the lab gets (0: as it is described).
     """
     with locks.held(lab.folder / "lab.lock", f"run on the lab {lab.name}"):
+        shape.describe(lab, edges)
         with console.step("images"):
             tags = build_images(lab)
         with console.step("containers"):
@@ -30,33 +28,10 @@ def build_images(lab: Lab) -> dict[str, str]:
 
 
 def start(lab: Lab, tags: dict[str, str], provisioner: str) -> tuple[str, ...]:
-    """Start the containers, put the ssh key on them and write the files that name them."""
+    """Start the containers that the cluster file of ``lab`` names, and let ssh reach them."""
     fresh = containers.ensure(lab, tags)
     ssh.ensure(lab)
     site.install_certificate(lab)
     if provisioner == "salt":
         salt_environment.ensure(lab)
-    describe_cluster(lab)
     return fresh
-
-
-def describe_cluster(lab: Lab) -> None:
-    """Write the cluster file of a lab that is not the default one: a copy under the lab's own name."""
-    if lab.name == "lab":
-        return
-    original = lab.checkout / "clusters" / "lab.yml"
-    try:
-        text = original.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise UsageError(f"{original} is missing", "restore it from git") from error
-    for pattern, line in (
-        (r"^name: *lab *$", f"name: {lab.name}"),
-        (r"^( *)ssh_config: *build/lab/ssh_config *$", rf"\1ssh_config: build/{lab.name}/ssh_config"),
-    ):
-        text, count = re.subn(pattern, line, text, flags=re.MULTILINE)
-        if count != 1:
-            raise UsageError(
-                f"{original}: no single line matches {pattern!r}",
-                "keep `name: lab` and `ssh_config: build/lab/ssh_config` on lines of their own",
-            )
-    write_atomic(lab.cluster_file, text)

@@ -12,9 +12,9 @@ from pathlib import Path
 from core.errors import WorldError
 from core.files import write_atomic
 from core.process import Finished, run
-from lab import network
+from lab import network, shape
 from lab.containers import execute
-from lab.model import HOSTS, Lab
+from lab.model import Lab
 
 _INSTALL_KEY = """
 for home in /root /home/pnda; do
@@ -38,15 +38,15 @@ def ensure(lab: Lab) -> None:
     if not key.exists():
         run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"lab {lab.name}", "-f", key], timeout=30)
     public = (folder / "id_ed25519.pub").read_text().strip()
-    addresses = network.addresses(lab)
-    missing = [host for host in HOSTS if host not in addresses]
+    addresses, hosts = network.addresses(lab), shape.hosts(lab)
+    missing = [host for host in hosts if host not in addresses]
     if missing:
         raise WorldError(f"not on the lab's network: {', '.join(missing)}", "run ./inv down, then ./inv up")
-    with ThreadPoolExecutor(max_workers=len(HOSTS)) as pool:
-        keys = list(pool.map(lambda host: execute(lab, host, "sh", "-ec", _INSTALL_KEY, "sh", public), HOSTS))
+    with ThreadPoolExecutor(max_workers=len(hosts)) as pool:
+        keys = list(pool.map(lambda host: execute(lab, host, "sh", "-ec", _INSTALL_KEY, "sh", public), hosts))
     known = [
         f"{host},{addresses[host]} {' '.join(line.split()[:2])}"
-        for host, line in zip(HOSTS, keys, strict=True)
+        for host, line in zip(hosts, keys, strict=True)
     ]
     write_atomic(folder / "known_hosts", "\n".join(known) + "\n", 0o600)
     write_atomic(lab.ssh_config, _config(lab, folder, addresses), 0o600)
@@ -72,7 +72,7 @@ def forget(lab: Lab) -> None:
     """Close the connections that are kept open to the nodes (their containers are going away)."""
     folder = Path(tempfile.gettempdir()) / _control_name(lab)
     if lab.ssh_config.exists():
-        for host in HOSTS:
+        for host in shape.hosts(lab):
             run(["ssh", "-F", lab.ssh_config, "-O", "exit", host], timeout=10, check=False)
             run(["ssh", "-F", lab.ssh_config, "-l", "pnda", "-O", "exit", host], timeout=10, check=False)
     if folder.is_dir() and not folder.is_symlink():
@@ -96,7 +96,7 @@ def _control_folder(lab: Lab) -> Path:
 
 
 def _config(lab: Lab, folder: Path, addresses: dict[str, str]) -> str:
-    blocks = [f"Host {host}\n    HostName {addresses[host]}\n" for host in HOSTS]
+    blocks = [f"Host {host}\n    HostName {addresses[host]}\n" for host in shape.hosts(lab)]
     common = f"""Host *
     User root
     IdentityFile {folder}/id_ed25519

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from core.errors import WorldError
-from lab import containers, engine, graphite, history, http, network, session_cluster
-from lab.model import HOSTS, Lab
+from lab import containers, engine, graphite, history, http, network, session_cluster, shape
+from lab.model import Lab
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ def where(lab: Lab) -> dict[str, str]:
         "Flink session cluster": f"{session_cluster.address(lab)}/",
         "Graphite": f"{graphite.address(lab)}/",
         "Kafka broker": f"{addresses.get('kafka-1', 'kafka-1')}:9092 (as kafka-1:9092 inside the lab)",
-        "shell": f"ssh -F {lab.ssh_config.relative_to(lab.checkout)} HOST ({', '.join(HOSTS)})",
+        "shell": f"ssh -F {lab.ssh_config.relative_to(lab.checkout)} HOST ({', '.join(shape.hosts(lab))})",
         "remove": "./inv down" + ("" if lab.name == "lab" else f" --name {lab.name}"),
     }
 
@@ -38,7 +38,7 @@ def status(lab: Lab) -> Status:
     if not engine.alive():
         return Status({}, {}, ("no Docker engine answers",))
     states = containers.states(lab)
-    hosts = {host: states.get(host, "absent") for host in HOSTS}
+    hosts = {host: states.get(host, "absent") for host in shape.hosts(lab)}
     faults = [f"{host} is {state}" for host, state in hosts.items() if state != "running"]
     if faults:
         return Status(hosts, {}, tuple(faults))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _NAME = "which lab (default: lab)"
 _ENGINE = "what provisions the nodes: ansible or salt"
+_EDGES = "how many EDGE nodes (default: as the lab is described)"
 _SHOWN = 30
 
 
@@ -30,16 +31,21 @@ def _engine(value: str) -> str:
         "name": _NAME,
         "engine": _ENGINE,
         "jobs": "run the jobs and wait for them and their metrics (--no-jobs: not)",
+        "edges": _EDGES,
+        "flink": "Flink's versions, separated by commas, the default first (default: as it is described)",
     }
 )
-def up(_: Context, name: str = "lab", engine: str = "ansible", jobs: bool = True) -> None:
+def up(
+    _: Context, name: str = "lab", engine: str = "ansible", jobs: bool = True, edges: int = 0, flink: str = ""
+) -> None:
     """Run the main job: mirror, containers, provisioning, real Flink jobs, verification."""
     from lab import up as bringing
     from lab.model import lab_named
     from lab.status import where
 
     lab = lab_named(name)
-    report = bringing.up(lab, _engine(engine), jobs)
+    versions = tuple(word for word in flink.split(",") if word)
+    report = bringing.up(lab, _engine(engine), jobs, edges, versions)
     places = where(lab)
     ran = [{"name": job.name, "id": job.id, "seconds": job.seconds} for job in report.jobs]
     document = {
@@ -80,15 +86,15 @@ def down(_: Context, name: str = "lab", all: bool = False) -> None:  # noqa: A00
     console.result(document, text + ("; the Docker engine is stopped" if report.engine_stopped else ""))
 
 
-@task(help={"name": _NAME, "engine": _ENGINE})
-def nodes(_: Context, name: str = "lab", engine: str = "ansible") -> None:
+@task(help={"name": _NAME, "engine": _ENGINE, "edges": _EDGES})
+def nodes(_: Context, name: str = "lab", engine: str = "ansible", edges: int = 0) -> None:
     """Bring up bare nodes only: containers with systemd and ssh, nothing provisioned."""
     from lab import network
     from lab.model import lab_named
     from lab.nodes import bring_up
 
     lab = lab_named(name)
-    fresh = bring_up(lab, _engine(engine))
+    fresh = bring_up(lab, _engine(engine), edges)
     addresses = network.addresses(lab)
     document = {"ssh_config": str(lab.ssh_config), "made": fresh, "addresses": addresses}
     lines = [

@@ -18,6 +18,7 @@ from lab import (
     kafka,
     nodes,
     session_cluster,
+    shape,
     site,
     verify,
 )
@@ -45,14 +46,18 @@ class UpReport:
     seconds: float
 
 
-def up(lab: Lab, engine: str, with_jobs: bool = True) -> UpReport:
+def up(
+    lab: Lab, engine: str, with_jobs: bool = True, edges: int = 0, flink: tuple[str, ...] = ()
+) -> UpReport:
     """Bring ``lab`` up with ``engine`` (``ansible`` or ``salt``) and prove that it works.
 
-    Every part is reused where it is there already. Raises the PndaError of the first part that
-    fails; what is there by then stays, so that it can be looked at.
+    ``edges`` is how many EDGE nodes it gets, ``flink`` which versions, the default first (0 and none:
+    as it is described). Every part is reused where it is there already. Raises the PndaError of the
+    first part that fails; what is there by then stays, so that it can be looked at.
     """
     started = time.monotonic()
     with locks.held(lab.folder / "lab.lock", f"run on the lab {lab.name}"):
+        shape.describe(lab, edges, flink)
         builds, tags = _prepare(lab, with_jobs)
         with console.step("containers"):
             made = nodes.start(lab, tags, engine)
@@ -95,7 +100,7 @@ def provision(lab: Lab, engine: str) -> ApplyReport:
 
 
 def run_jobs(lab: Lab) -> tuple[FinishedJob, ...]:
-    """Run the jobs, and see them in the history server and the longest one's metrics in Graphite.
+    """Run the jobs, and see them in the history server and the counting one's metrics in Graphite.
 
     Raises WorldError naming what failed or does not show up.
     """
@@ -103,9 +108,10 @@ def run_jobs(lab: Lab) -> tuple[FinishedJob, ...]:
     jobs = job_run.all_jobs(job_run.new(lab))
     with console.step("jobs in the history server"):
         history.wait_for(lab, jobs)
-    longest = max(jobs, key=lambda job: job.seconds)
-    with console.step(f"metrics of {longest.name} in Graphite"):
-        console.say(f"   {graphite.application_counter(lab, longest.name, since)}")
+    # The one that counts its events, and runs for longer than the interval of the reports.
+    counting = next(job for job in jobs if job.name == "lab-generate")
+    with console.step(f"metrics of {counting.name} in Graphite"):
+        console.say(f"   {graphite.application_counter(lab, counting.name, since)}")
     return jobs
 
 
@@ -131,15 +137,15 @@ def _timed(what: str, work: Callable[[], T]) -> T:
 def mirror(lab: Lab) -> BuildReport:
     """Build the mirror that ``lab``'s nodes are served from, signed by the lab's key."""
     from mirror.build import BuildRequest, build
-    from provision import cluster as clusters
     from provision import lines
 
-    # The lab's own copy of the cluster file may not be written yet; what it wants is the same.
-    versions = clusters.load(lab.checkout / "clusters" / "lab.yml").versions
-    groups = (*(f"flink-{lines.name_of(version)}" for version in versions), "mirror-server")
+    # The group of a version's line has what its versions share, and the newest of them.
+    versions = shape.versions(lab)
+    groups = {f"flink-{lines.name_of(version)}" for version in versions} | {"mirror-server"}
+    groups |= {f"{what}-{version}" for version in versions for what in ("flink", "pyflink")}
     catalogue = lab.checkout / "mirror" / "catalogue.yml"
     request = BuildRequest(
-        catalogue, catalogue.with_suffix(".lock"), lab.mirror_root, groups, keep_published=True
+        catalogue, catalogue.with_suffix(".lock"), lab.mirror_root, tuple(sorted(groups)), keep_published=True
     )
     return build(replace(request, signers=site.signers(lab)))
 

@@ -6,14 +6,18 @@ import pytest
 
 from core.errors import UsageError
 from lab.model import HOSTS, Lab, lab_named
-from lab.nodes import describe_cluster
+from lab.shape import describe, hosts, versions
 
 CLUSTER = """\
 format: 1
 name: lab
 connection:
   ssh_config: build/lab/ssh_config
-hosts: {}
+hosts:
+  edge-1: {roles: [EDGE]}
+  manager-1: {roles: [FLINK]}
+flink:
+  versions: [1.20.5]
 """
 
 
@@ -38,7 +42,7 @@ def test_another_lab_gets_a_copy_under_its_own_name(tmp_path: Path) -> None:
     (tmp_path / "clusters").mkdir()
     (tmp_path / "clusters" / "lab.yml").write_text(CLUSTER)
     lab = Lab("mine", tmp_path)
-    describe_cluster(lab)
+    describe(lab)
     text = lab.cluster_file.read_text()
     assert text == CLUSTER.replace("name: lab", "name: mine").replace("build/lab/", "build/mine/")
 
@@ -47,4 +51,42 @@ def test_a_cluster_file_without_those_lines_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "clusters").mkdir()
     (tmp_path / "clusters" / "lab.yml").write_text(CLUSTER.replace("name: lab", "name: 'lab'"))
     with pytest.raises(UsageError, match="name:"):
-        describe_cluster(Lab("mine", tmp_path))
+        describe(Lab("mine", tmp_path))
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Lab:
+    (tmp_path / "clusters").mkdir()
+    (tmp_path / "clusters" / "lab.yml").write_text(CLUSTER)
+    return Lab("mine", tmp_path)
+
+
+def test_a_lab_gets_more_edge_nodes_and_other_versions_and_keeps_them(mine: Lab) -> None:
+    assert (hosts(mine), versions(mine)) == (HOSTS, ("1.20.5",))
+    describe(mine, 3, ("2.3.0", "1.20.5"))
+    for _ in range(2):
+        assert hosts(mine) == (*HOSTS, "edge-2", "edge-3")
+        assert versions(mine) == ("2.3.0", "1.20.5")
+        assert "\n  edge-3: {roles: [EDGE]}\n  manager-1" in mine.cluster_file.read_text()
+        describe(mine)
+    describe(mine, edges=1)
+    assert (hosts(mine), versions(mine)) == (HOSTS, ("2.3.0", "1.20.5"))
+
+
+@pytest.mark.parametrize(
+    ("name", "edges", "flink", "said"),
+    [
+        ("mine", -1, (), "--edges -1"),
+        ("mine", 10, (), "--edges 10"),
+        ("mine", 0, ("2.3",), "'2.3'"),
+        ("mine", 0, ("1.20.5]",), "no version"),
+        ("lab", 2, (), "a name of their own"),
+        ("lab", 0, ("2.3.0",), "a name of their own"),
+    ],
+)
+def test_what_a_lab_cannot_be_is_refused(
+    mine: Lab, name: str, edges: int, flink: tuple[str, ...], said: str
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        describe(Lab(name, mine.checkout), edges, flink)
+    assert (mine.checkout / "clusters" / "lab.yml").read_text() == CLUSTER
