@@ -36,7 +36,15 @@ def roll_out(cluster: Cluster, facts: Mapping[str, Facts], check: bool) -> dict[
         "PATH": _path(),
     }
     with following(summary, Progress(len(facts))):
-        done = run(words, timeout=_SECONDS, cwd=folder, env=environment, check=False, what="ansible-playbook")
+        done = run(
+            words,
+            timeout=_SECONDS,
+            cwd=folder,
+            env=environment,
+            check=False,
+            what="ansible-playbook",
+            tied=True,
+        )
     (folder / "playbook.log").write_text(done.stdout + done.stderr)
     found = results(summary, facts)
     if done.code != 0 and not any(result.failed for result in found.values()):

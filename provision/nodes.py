@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
 from core.errors import WorldError
-from core.process import Finished, run
+from core.process import Finished, run, threads
 from provision.cluster import DEFAULT_AT_ONCE, Cluster
 
 T = TypeVar("T")
@@ -67,5 +66,5 @@ def everywhere(
     hosts: Sequence[str], work: Callable[[str], T], at_once: int = DEFAULT_AT_ONCE
 ) -> dict[str, T]:
     """Return what ``work`` makes of each host, ``at_once`` at the same time, in the order of ``hosts``."""
-    with ThreadPoolExecutor(at_once) as pool:
+    with threads(at_once) as pool:
         return dict(zip(hosts, pool.map(work, hosts), strict=True))

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from core.errors import PndaError
-from core.process import Finished, run
+from core.process import Finished, run, threads
 from provision import pillar
 from provision.cluster import Cluster, Host
 from provision.fact_text import FactTexts
@@ -43,7 +42,7 @@ def roll_out(cluster: Cluster, facts: Mapping[str, Facts], check: bool) -> dict[
         progress.ended(host.name, result)
         return result
 
-    with ThreadPoolExecutor(cluster.at_once) as pool:
+    with threads(cluster.at_once) as pool:
         for batch in (servers, [host for host in hosts if host not in servers]):
             results = pool.map(one, batch)
             found |= dict(zip([host.name for host in batch], results, strict=True))

@@ -57,11 +57,12 @@ def leftovers(lab: Lab) -> list[str]:
     return found + docker("network", "ls", "--quiet", "--filter", mine).stdout.split()
 
 
-def _lab(name: str, engine: str) -> Iterator[UpLab]:
+def lab_up(name: str, engine: str, *words: str) -> Iterator[UpLab]:
+    """Yield the lab ``name``, brought up with ``words``, and remove it after."""
     lab = lab_named(name)
     inv("down", "--name", name)  # what an interrupted run left
     try:
-        yield UpLab(lab, engine, up(name, engine))
+        yield UpLab(lab, engine, up(name, engine, *words))
     finally:
         if os.environ.get("PNDA_KEEP_LABS") != "1":
             inv("down", "--name", name)
@@ -72,12 +73,12 @@ def _lab(name: str, engine: str) -> Iterator[UpLab]:
 
 @pytest.fixture(scope="session")
 def ansible_lab() -> Iterator[UpLab]:
-    yield from _lab("test-ansible", "ansible")
+    yield from lab_up("test-ansible", "ansible")
 
 
 @pytest.fixture(scope="session")
 def salt_lab() -> Iterator[UpLab]:
-    yield from _lab("test-salt", "salt")
+    yield from lab_up("test-salt", "salt")
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@
 
 The file is named by PNDA_SUMMARY; without it nothing is written. A line is
 ``{"host": ..., "task": ..., "kind": "changed" | "failed" | "unreachable", "text": ..., "diff": ...}``;
-``diff`` is empty unless Ansible was asked for differences (``--diff``). At the end there is a line of the
-kind ``ended`` for each host that any task was run on.
+``diff`` is empty unless Ansible was asked for differences (``--diff``). A line of the kind ``ended``
+comes for each host that has done its last task, and at the end for each that any task was run on.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from ansible.plugins.callback import CallbackBase  # type: ignore[import-untyped]  # it ships no types
+
+_END = "End of this host"  # the last task in site.yml
 
 DOCUMENTATION = """
 name: summary
@@ -36,7 +38,9 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # untyped, see above
 
     def v2_runner_on_ok(self, result: Any) -> None:
         """Note a task that changed something; tasks with a loop are noted by item."""
-        if result.result.get("changed") and "results" not in result.result:
+        if result.task.get_name() == _END:
+            self._note(result, "ended", "")
+        elif result.result.get("changed") and "results" not in result.result:
             self._note(result, "changed", "", self._diff(result.result))
 
     def v2_runner_item_on_ok(self, result: Any) -> None:

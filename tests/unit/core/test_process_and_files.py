@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -48,6 +50,72 @@ def test_the_time_limit_ends_children_too(tmp_path: Path) -> None:
     while _alive(child) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not _alive(child)
+
+
+ORPHANS = "setsid sleep 600 & echo $! >>{0}; sleep 600 & echo $! >>{0}; echo $$ >>{0}; wait"
+
+
+def started(mark: Path, count: int) -> list[int]:
+    """Wait until ``count`` processes stand in the file ``mark``, and return them."""
+    deadline = time.monotonic() + 60
+    while not mark.exists() or len(mark.read_text().split()) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return [int(word) for word in mark.read_text().split()]
+
+
+def wait_gone(pids: list[int]) -> None:
+    deadline = time.monotonic() + 60
+    while any(_alive(pid) for pid in pids):
+        assert time.monotonic() < deadline, pids
+        time.sleep(0.05)
+
+
+def test_what_is_tied_ends_with_its_caller_even_one_that_was_killed(tmp_path: Path) -> None:
+    mark = tmp_path / "pids"
+    script = (
+        f"from core.process import run; run(['sh', '-c', {ORPHANS.format(mark)!r}], timeout=600, tied=True)"
+    )
+    caller = subprocess.Popen([sys.executable, "-c", script], cwd=Path(__file__).resolve().parents[3])
+    try:
+        pids = started(mark, 3)
+    finally:
+        caller.kill()
+        caller.wait()
+    wait_gone(pids)
+
+
+def test_what_is_tied_ends_as_it_does_alone(tmp_path: Path) -> None:
+    done = run(["sh", "-c", "cat; echo oops >&2; exit 3"], stdin="hello", timeout=60, check=False, tied=True)
+    assert (done.stdout, done.stderr, done.code) == ("hello", "oops\n", 3)
+    assert run(["sh", "-c", "kill -TERM $$"], timeout=60, check=False, tied=True).code == 143
+    with pytest.raises(UsageError, match="no-such-program-here"):
+        run(["no-such-program-here"], timeout=1, tied=True)
+    mark = tmp_path / "pids"
+    with pytest.raises(WorldError, match="no end after 5 s"):
+        run(["sh", "-c", ORPHANS.format(mark)], timeout=5, tied=True)
+    wait_gone(started(mark, 3))
+
+
+def test_an_interruption_ends_what_other_threads_run(tmp_path: Path) -> None:
+    mark = tmp_path / "pids"
+    script = (
+        "from core.process import run, threads\n"
+        f"words = ['sh', '-c', 'echo $$ >>{mark}; exec sleep 600']\n"
+        "with threads(2) as pool:\n"
+        "    print(list(pool.map(lambda _: run(words, timeout=600), range(5))))\n"
+    )
+    caller = subprocess.Popen(
+        [sys.executable, "-c", script], cwd=Path(__file__).resolve().parents[3],
+        stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+    pids = started(mark, 2)
+    caller.send_signal(signal.SIGINT)
+    said = caller.communicate(timeout=60)[1]
+    assert said.strip().endswith("KeyboardInterrupt")
+    wait_gone(pids)
+    assert len(started(mark, 2)) == 2  # the other three were not begun
 
 
 def _alive(pid: int) -> bool:
