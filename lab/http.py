@@ -51,6 +51,8 @@ def _call(method: str, url: str) -> Any:
             answer = session.request(method, url, timeout=_SECONDS)
             if answer.status_code >= 400:
                 raise WorldError(f"{url} answers {answer.status_code}: {answer.text[:300]}")
+            if method == "GET" and not answer.content:  # the history server, while it writes that file anew
+                raise WorldError(f"{url} answers nothing")
             return answer.json() if answer.content else None
         except (requests.RequestException, ValueError) as error:
             raise WorldError(f"{url}: {error}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from core import console, locks
@@ -13,7 +14,7 @@ from provision import cluster as clusters
 from provision import facts as fact_module
 from provision.cluster import Cluster
 from provision.facts import Facts
-from provision.report import ApplyError, ApplyReport, ApplyRequest, HostResult, some
+from provision.report import ApplyError, ApplyReport, ApplyRequest, HostResult, Versions, some
 
 __all__ = ["ApplyError", "ApplyReport", "ApplyRequest", "HostResult", "apply", "described"]
 
@@ -42,10 +43,33 @@ def apply(request: ApplyRequest) -> ApplyReport:
             results = engine(cluster, chosen, request.check) if chosen else {}
         else:
             results = rollout.roll_out(cluster, chosen, records, engine, request.batch)
-    report = ApplyReport(request.engine, results)
+    versions = {} if request.check else _versions(chosen, records, results)
+    report = ApplyReport(request.engine, results, versions)
     if any(result.failed for result in results.values()):
         raise ApplyError(report)
     return report
+
+
+def _versions(
+    facts: Mapping[str, Facts], records: rollout.Records, results: Mapping[str, HostResult]
+) -> dict[str, Versions]:
+    """Return the versions on each host before and after; ``?`` where it failed midway. Pure."""
+
+    def pair(host: str, component: str, recorded: str, fact: str) -> tuple[str, str]:
+        before = str(records.get(host, {}).get(recorded) or "")
+        if component not in facts[host]["flink_components"]:
+            return "", ""
+        if results[host].failed:
+            return before, "?" if results[host].changed and not results[host].put_back else before
+        return before, str(facts[host][fact])
+
+    return {
+        host: Versions(
+            pair(host, "client", "default", "flink_version"),
+            pair(host, "history_server", "history_server", "flink_history_version"),
+        )
+        for host in results
+    }
 
 
 def _respect_rollbacks(request: ApplyRequest, phrases: list[str]) -> None:

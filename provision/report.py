@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from pathlib import Path
 
@@ -48,6 +48,19 @@ class HostResult:
     put_back: bool = False
 
 
+@dataclass(frozen=True)
+class Versions:
+    """The versions on a host before a run and after it, as pairs; empty texts where there is or was none."""
+
+    client: tuple[str, str]
+    history_server: tuple[str, str]
+
+    def document(self) -> dict[str, dict[str, str]]:
+        """Return this for programs."""
+        pairs = {"client": self.client, "history_server": self.history_server}
+        return {name: dict(zip(("before", "after"), pair, strict=True)) for name, pair in pairs.items()}
+
+
 def state(result: HostResult) -> str:
     """Return in a word how a host ended, with the number of its changes."""
     word = "FAILED" if result.failed else "changed" if result.changed else "unchanged"
@@ -62,10 +75,14 @@ def some(hosts: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class ApplyReport:
-    """What happened on each host; the hosts are in the order of the cluster file."""
+    """What happened on each host; the hosts are in the order of the cluster file.
+
+    ``versions`` are those of each host, where that is what the run was about.
+    """
 
     engine: str
     hosts: Mapping[str, HostResult]
+    versions: Mapping[str, Versions] = field(default_factory=dict)
 
     def text(self) -> str:
         """Return the summary for people: hosts with the same outcome together, with what changed there."""
@@ -80,19 +97,48 @@ class ApplyReport:
                 f"  failed: {line}" if not i else f"    {line}"
                 for i, line in enumerate(result.failed.splitlines())
             ]
+        lines += self._table()
         if len(self.hosts) > 1:
             counts = Counter(state(result).partition(" ")[0] for result in self.hosts.values())
             told = ", ".join(f"{count} {what}" for what, count in sorted(counts.items()))
             lines.append(f"{len(self.hosts)} hosts: {told}")
         return "\n".join(lines) or "no host has anything to provision"
 
+    def _table(self) -> list[str]:
+        """Return a line for all hosts that ended equally with the same versions, under a heading."""
+        groups: dict[tuple[str, str, str], list[str]] = {}
+        for host, its in self.versions.items():
+            word = state(self.hosts[host])
+            key = (word.partition(" ")[0], _step(its.client), _step(its.history_server))
+            groups.setdefault(key, []).append(host)
+        rows = [("hosts", "state", "client", "history server")]
+        rows += [(some(hosts), *key) for key, hosts in groups.items()]
+        return columns(rows) if groups else []
+
     def document(self) -> dict[str, object]:
         """Return the summary for programs."""
-        hosts = {
+        hosts: dict[str, dict[str, object]] = {
             host: {"changed": result.changed, "changes": list(result.changes), "failed": result.failed}
             for host, result in self.hosts.items()
         }
+        for host, its in self.versions.items():
+            hosts[host]["versions"] = its.document()
         return {"engine": self.engine, "hosts": hosts}
+
+
+def _step(pair: tuple[str, str]) -> str:
+    before, after = pair
+    if before == after or not after:
+        return before or "-"
+    return f"{before} -> {after}" if before else f"{after} (new)"
+
+
+def columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return ``rows`` as lines whose columns stand below each other. Pure."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
 
 
 # Flink's own list of words that make an option's value secret (GlobalConfiguration.SENSITIVE_KEYS, 2.3).

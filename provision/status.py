@@ -12,6 +12,7 @@ from provision import nodes, preview
 from provision.cluster import Cluster
 from provision.facts import Facts
 from provision.manifest import FORMULAS
+from provision.report import columns
 
 HISTORY_UNIT = "flink-history-server.service"
 MIRROR_UNIT = "pnda-mirror.service"
@@ -56,10 +57,9 @@ def table(found: Mapping[str, HostStatus]) -> str:
     """Return ``found`` for people: a line for each host, and one for each difference."""
     rows = [("host", "state", "versions", "history server", "lock")]
     rows += [(host, *_row(one)) for host, one in found.items()]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines: list[str] = []
-    for row in rows:
-        lines.append("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+    for row, line in zip(rows, columns(rows), strict=True):
+        lines.append(line)
         one = found.get(row[0])
         if one is not None and row is not rows[0]:
             lines += [f"  {line}" for line in (*one.unreachable.splitlines(), *one.drift)]

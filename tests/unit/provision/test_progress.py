@@ -12,7 +12,7 @@ from provision import ansible_engine, inventory, salt_engine
 from provision.cluster import Cluster, Host
 from provision.facts import Facts
 from provision.progress import Follower, Progress
-from provision.report import ApplyError, ApplyReport, HostResult
+from provision.report import ApplyError, ApplyReport, HostResult, Versions
 
 
 @pytest.fixture
@@ -144,3 +144,32 @@ def test_the_summary_of_many_hosts_is_short() -> None:
     ]
     assert len(report.document()["hosts"]) == 1000  # type: ignore[arg-type]  # a table
     assert ApplyError(report).message == ("bad-0, bad-1, bad-2, bad-3, bad-4 and 93 more: no route\nto it")
+
+
+def test_the_summary_ends_with_the_versions_of_each_host() -> None:
+    upgraded = Versions(("1.20.4", "1.20.5"), ("", ""))
+    hosts = {
+        "manager-1": HostResult(2, ("a", "b")),
+        "edge-1": HostResult(1, ("c",)),
+        "edge-2": HostResult(1, ("c",)),
+        "edge-3": HostResult(3, ("c",), "no disk"),
+        "edge-4": HostResult(0, (), "left as it is"),
+    }
+    versions = {
+        "manager-1": Versions(("", ""), ("", "1.20.5")),
+        "edge-1": upgraded,
+        "edge-2": upgraded,
+        "edge-3": Versions(("1.20.4", "?"), ("", "")),
+        "edge-4": Versions(("1.20.4", "1.20.4"), ("", "")),
+    }
+    report = ApplyReport("salt", hosts, versions)
+    assert report.text().splitlines()[-6:] == [
+        "hosts           state    client            history server",
+        "manager-1       changed  -                 1.20.5 (new)",
+        "edge-1, edge-2  changed  1.20.4 -> 1.20.5  -",
+        "edge-3          FAILED   1.20.4 -> ?       -",
+        "edge-4          FAILED   1.20.4            -",
+        "5 hosts: 2 FAILED, 3 changed",
+    ]
+    told = report.document()["hosts"]["edge-1"]["versions"]  # type: ignore[index]  # a table
+    assert told["client"] == {"before": "1.20.4", "after": "1.20.5"}
