@@ -1,4 +1,4 @@
-"""What the lab's Graphite has: the application metrics that a job reported through Flink."""
+"""What the lab's Graphite has: what the subtasks of a job counted together."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from core.errors import WorldError
 from lab import http, network
 from lab.model import Lab
 
-# Flink's default scope, below the reporter's prefix: host, taskmanager, its id, job, operator, subtask;
-# then the user groups application, kpi, <application>, <component>.
-_SERIES = "flink.*.taskmanager.*.{job}.*.*.application.kpi.lab.*.events.count"
+_SERIES = "application.kpi.lab.{component}.events.count"
 _SECONDS = 60.0
 
 
@@ -31,25 +29,28 @@ def wait(lab: Lab) -> None:
     )
 
 
-def application_counter(lab: Lab, job: str, since: float) -> str:
-    """Wait until the events that ``job`` counted since ``since`` (seconds since 1970) are in Graphite.
+def events(lab: Lab, component: str, since: float, wanted: int) -> str:
+    """Wait until Graphite has ``wanted`` events, counted by all subtasks of ``component`` together.
 
-    Returns the series' name. Raises WorldError naming what was looked for.
+    Only points after ``since`` (seconds since 1970) count. Returns the series' name and the sum. Raises
+    WorldError with the greatest sum that was there: one that is wrong does not become right by waiting.
     """
-    target = _SERIES.format(job=job)
+    target = _SERIES.format(component=component)
     query = urlencode({"target": target, "format": "json", "from": int(since)})
+    greatest = 0.0
 
-    def reported() -> str | None:
+    def counted() -> str | None:
+        nonlocal greatest
         for series in http.get_json(f"{address(lab)}/render?{query}"):
-            if any(value for value, _ in series["datapoints"]):
-                return str(series["target"])
-        return None
+            greatest = max([greatest, *(value for value, _ in series["datapoints"] if value)])
+        return f"{target} = {greatest:g}" if greatest == wanted else None
 
     return http.wait(
-        reported,
+        counted,
         _SECONDS,
         lambda reason: WorldError(
-            f"the metrics of the job {job} are not in Graphite after {_SECONDS:g} s: {target} {reason}",
-            f"see {address(lab)}/metrics/find?query=flink.* and the TaskManager's log on edge-1",
+            f"Graphite has {greatest:g} events of {component} after {_SECONDS:g} s, not {wanted}: "
+            f"{target} {reason}",
+            f"see {address(lab)}/metrics/find?query=application.* and the TaskManager's log on edge-1",
         ),
     )

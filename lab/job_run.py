@@ -38,6 +38,7 @@ class Run:
     stamp: str
     records: int = 20_000
     per_second: int = 800
+    hold: int = 12  # seconds, longer than the lab's interval between two reports of metrics
 
     def topic(self, name: str) -> str:
         """Return the name of this run's topic ``name``."""
@@ -111,6 +112,8 @@ def generate(run: Run) -> FinishedJob:
         str(run.per_second),
         "--topic",
         run.topic("events"),
+        "--hold",
+        str(run.hold),
     )
     return _flink_run(run, "lab-generate", "-c", "org.pnda.lab.Generate", f"{FOLDER}/lab-jobs.jar", *options)
 

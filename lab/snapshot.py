@@ -66,7 +66,12 @@ def _of_host(lab: Lab, host: str, facts: Mapping[str, Any]) -> Snapshot:
     wanted = {
         "paths": [entry["destination"] for entry in managed],
         "trees": [release["home"] for release in facts["flink_releases"]],
-        "units": ["flink-history-server.service", "pnda-mirror.service", "nginx.service"],
+        "units": [
+            "flink-history-server.service",
+            "pnda-mirror.service",
+            "nginx.service",
+            "pnda-carbon-aggregator.service",
+        ],
         "users": [facts["flink_user"]],
         # Differs by nature: the cluster's own name stands in the line that says who manages a file.
         "neutral": facts["flink_managed_by"],

@@ -1,10 +1,11 @@
 """Remove from this machine what provisioning put there. Standard library only: it runs on the nodes.
 
-Standard input is one JSON object: ``units`` to stop and disable; ``links`` (removed where they lead under
-one of ``ours``) and ``files``; ``trees``, folders that are removed with all they hold; ``marked``, patterns
-of folders and links that are removed only where a file tells that we made them; ``folders``, removed where
-they are empty; ``after``, units to disable at the end; ``dry``, change nothing. Standard output gets
-``removed`` and ``left`` (what is not ours, or not empty).
+Standard input is one JSON object: ``units`` to stop and disable; if wanted, ``commands`` that take ours out
+of others' files and say on standard output what they did, and ``restarted``, units that then have to read
+them again; ``links`` (removed where they lead under one of ``ours``) and ``files``; ``trees``, folders that
+are removed with all they hold; ``marked``, patterns of folders and links that are removed only where a file
+tells that we made them; ``folders``, removed where they are empty; ``after``, units to disable at the end;
+``dry``, change nothing. Standard output gets ``removed`` and ``left`` (what is not ours, or not empty).
 """
 
 import json
@@ -43,6 +44,19 @@ class Clearing:
             subprocess.run(
                 ["systemctl", "disable", "--now", name], capture_output=True, check=True, timeout=120
             )
+
+    def command(self, words: list[str]) -> bool:
+        """Run ``words``, if there is such a program; tell whether it changed something."""
+        if not Path(words[0]).exists():
+            return False
+        if self.dry:
+            self.removed.append(" ".join(words))
+            return False
+        done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
+        if done.returncode != 0:
+            sys.exit(done.stderr.strip() or f"{words[0]} ended with {done.returncode}")
+        self.removed += done.stdout.splitlines()
+        return bool(done.stdout)
 
     def link(self, path: Path, ours: tuple[str, ...]) -> None:
         """Remove the link ``path`` where it leads to something of ours."""
@@ -97,6 +111,9 @@ def main() -> None:
     clearing = Clearing(wanted["dry"])
     for name in wanted["units"]:
         clearing.unit(name)
+    changed = [clearing.command(words) for words in wanted.get("commands", ())]
+    for name in wanted.get("restarted", ()) if any(changed) else ():
+        subprocess.run(["systemctl", "try-restart", name], capture_output=True, check=True, timeout=120)
     for name in wanted["links"]:
         clearing.link(Path(name), tuple(wanted["ours"]))
     for pattern in wanted["marked"]:

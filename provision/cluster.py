@@ -16,13 +16,14 @@ from provision import (
     history_section,
     host_names,
     lines,
+    metrics_section,
     mirror_section,
     option_rules,
     queues_section,
-    retention,
 )
 from provision.flavours import Flavour, flavours
 from provision.history_section import HistoryServer
+from provision.metrics_section import Metrics
 from provision.mirror_section import MirrorServer
 from provision.queues_section import Queues
 
@@ -42,15 +43,6 @@ class Host:
 
     name: str
     roles: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Metrics:
-    """Where metrics go: carbon's host and TCP port, and the seconds between two reports."""
-
-    graphite_host: str
-    graphite_port: int
-    interval_seconds: int
 
 
 @dataclass(frozen=True)
@@ -263,13 +255,11 @@ class _Reader:
         host = section.get("graphite_host") or self._only(
             "GRAPHITE", hosts, ("hosts",), "flink.metrics.graphite_host"
         )
-        interval = section.get("interval_seconds", flavour.metrics_interval_seconds)
-        wrong = retention.interval_fault(interval, flavour.metrics_retentions)
-        if wrong:
-            raise self.fault(
-                ("flink", "metrics", "interval_seconds"), f"flavor {flavour.name}: {wrong[0]}", wrong[1]
-            )
-        return Metrics(host, section.get("graphite_port", 2003), interval)
+        own = [each.name for each in hosts if "GRAPHITE" in each.roles]
+        metrics = metrics_section.read(self.document, section, host, own, flavour)
+        where: Path_ = ("flink", "configuration")
+        metrics_section.check_names(self.document, where, self.flink.get("configuration", {}), metrics)
+        return metrics
 
     def _configuration(self, where: Path_, legacy: bool, history: bool) -> dict[str, str]:
         table: Any = self.data

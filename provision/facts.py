@@ -6,7 +6,16 @@ from typing import Any
 
 from core.errors import InternalError
 from mirror.lockfile import Lock
-from provision import history_server, lines, manifest, mirror_server, option_check, releases, yarn_queues
+from provision import (
+    carbon,
+    history_server,
+    lines,
+    manifest,
+    mirror_server,
+    option_check,
+    releases,
+    yarn_queues,
+)
 from provision.cluster import Cluster, Host
 
 Facts = dict[str, Any]
@@ -37,7 +46,7 @@ def resolve(cluster: Cluster, lock: Lock) -> dict[str, Facts]:
     firsts = {component: _first(cluster, component) for component in manifest.FLINK.components}
 
     def of_equals(roles: frozenset[str], first: frozenset[str]) -> Facts:
-        components = _components(roles)
+        components = _components(cluster, roles)
         client = "client" in components
         found = [release(version, True) for version in cluster.versions] if client else []
         if "history_server" in components and cluster.history.version not in [
@@ -45,8 +54,8 @@ def resolve(cluster: Cluster, lock: Lock) -> dict[str, Facts]:
         ]:
             found.append(release(cluster.history.version, False))
         deletes = "history_server" not in components or "history_server" in first
-        history = history_server.facts(cluster, deletes)
-        facts = {**common, **history, "flink_components": components, "flink_releases": found}
+        own = {**history_server.facts(cluster, deletes), **carbon.facts(cluster, roles)}
+        facts = {**common, **own, "flink_components": components, "flink_releases": found}
         return {
             **facts,
             **_manifest(cluster, first, facts),
@@ -65,13 +74,16 @@ def resolve(cluster: Cluster, lock: Lock) -> dict[str, Facts]:
     return result
 
 
-def _components(roles: frozenset[str]) -> list[str]:
+def _components(cluster: Cluster, roles: frozenset[str]) -> list[str]:
     """Return the components of a host with ``roles``, each once (two roles may bring the same one)."""
-    return list(dict.fromkeys(name for role, names in _COMPONENTS.items() if role in roles for name in names))
+    names = [name for role, its in _COMPONENTS.items() if role in roles for name in its]
+    return list(dict.fromkeys([*names, *carbon.components(cluster, roles)]))
 
 
 def _first(cluster: Cluster, component: str) -> Host | None:
-    return next((host for host in cluster.hosts if component in _components(frozenset(host.roles))), None)
+    return next(
+        (host for host in cluster.hosts if component in _components(cluster, frozenset(host.roles))), None
+    )
 
 
 def _common(cluster: Cluster, lock: Lock) -> Facts:
@@ -94,12 +106,14 @@ def _common(cluster: Cluster, lock: Lock) -> Facts:
         "flink_archive_directory": f"{cluster.storage}/completed-jobs",
         "flink_graphite_host": cluster.metrics.graphite_host,
         "flink_graphite_port": cluster.metrics.graphite_port,
+        "flink_metrics_port": cluster.metrics.port,
     }
 
 
 def _manifest(cluster: Cluster, first: frozenset[str], facts: Facts) -> Facts:
     components = facts["flink_components"]
     names = {key.removeprefix("flink_"): value for key, value in facts.items() if isinstance(value, str)}
+    del names["version"]  # that of the row's own release, where it is about one
     names |= {
         "default_home": facts["flink_home"],
         "default_release_home": f"{releases.ROOT}/flink-{cluster.default_version}",
@@ -109,7 +123,7 @@ def _manifest(cluster: Cluster, first: frozenset[str], facts: Facts) -> Facts:
     history = cluster.history.version
     resolved = manifest.resolve(
         manifest.Scope(
-            components=frozenset(["install", *components] if components else []),
+            components=frozenset(["install", *components] if facts["flink_releases"] else components),
             first=first,
             names=names,
             releases=[_release_names(item) for item in facts["flink_releases"]],

@@ -37,7 +37,7 @@ class Formula:
         return ROOT / "programs" / self.name
 
 
-FLINK = Formula("flink", ("install", "client", "history_server"), ("history_server",))
+FLINK = Formula("flink", ("install", "client", "history_server", "metrics"), ("history_server", "metrics"))
 MIRROR_SERVER = Formula("mirror_server", ("server",), ("server",))
 YARN_QUEUES = Formula("yarn_queues", ("policy",), ())
 # In the order in which they are applied to a host.
@@ -85,12 +85,16 @@ class Manifest:
 
 
 def resolve(scope: Scope, formula: Formula = FLINK) -> Manifest:
-    """Return ``formula``'s manifest for ``scope``. Raises InternalError when two entries claim one path."""
+    """Return ``formula``'s manifest for ``scope``.
+
+    What two components want in the same way is the first one's alone. Raises InternalError when two
+    entries claim one path in different ways.
+    """
     document = _document(formula)
     manifest = Manifest(
-        tuple(_resolved(document["directories"], scope, _directory)),
-        tuple(_resolved(document["files"], scope, _file)),
-        tuple(_resolved(document["links"], scope, _link)),
+        _once(_resolved(document["directories"], scope, _directory)),
+        _once(_resolved(document["files"], scope, _file)),
+        _once(_resolved(document["links"], scope, _link)),
     )
     seen: set[str] = set()
     for entry in (*manifest.directories, *manifest.files, *manifest.links):
@@ -98,6 +102,14 @@ def resolve(scope: Scope, formula: Formula = FLINK) -> Manifest:
             raise InternalError(f"the manifest writes {entry['destination']} twice")
         seen.add(entry["destination"])
     return manifest
+
+
+def _once(entries: Iterator[dict[str, str]]) -> tuple[dict[str, str], ...]:
+    found: list[dict[str, str]] = []
+    for entry in entries:
+        if {**entry, "component": ""} not in [{**other, "component": ""} for other in found]:
+            found.append(entry)
+    return tuple(found)
 
 
 def _resolved(rows: list[dict[str, Any]], scope: Scope, shape: Any) -> Iterator[dict[str, str]]:

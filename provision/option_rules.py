@@ -24,6 +24,7 @@ OWNED = {
     "historyserver.archive.retained-ttl": "flink.history_server.retained_ttl",
     "metrics.reporter.grph.host": "flink.metrics.graphite_host",
     "metrics.reporter.grph.port": "flink.metrics.graphite_port",
+    "metrics.reporter.grph.filter.includes": "flink.metrics.includes",
     "metrics.reporter.grph.interval": "flink.metrics.interval_seconds",
     "yarn.application.queue": "flink.yarn_queue",
 }

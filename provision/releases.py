@@ -9,7 +9,7 @@ from typing import Any
 from core.errors import UsageError
 from core.marked_yaml import Path_, nearest
 from mirror.lockfile import Lock, LockedFile
-from provision import lines
+from provision import lines, metric_names
 from provision.cluster import Cluster
 
 ROOT = "/opt/pnda"
@@ -110,10 +110,11 @@ def configuration(cluster: Cluster, version: str) -> dict[str, str]:
         "metrics.reporters": "grph",
         "metrics.reporter.grph.factory.class": "org.apache.flink.metrics.graphite.GraphiteReporterFactory",
         "metrics.reporter.grph.host": metrics.graphite_host,
-        "metrics.reporter.grph.port": str(metrics.graphite_port),
+        "metrics.reporter.grph.port": str(metrics.port),
         "metrics.reporter.grph.protocol": "TCP",
-        "metrics.reporter.grph.prefix": "flink",
+        "metrics.reporter.grph.prefix": metric_names.PREFIX,
         "metrics.reporter.grph.interval": f"{metrics.interval_seconds} s",
+        **metric_names.options(metrics.includes),
         "python.executable": python,
         "python.client.executable": python,
         "yarn.application.queue": cluster.yarn_queue,

@@ -13,7 +13,7 @@ from provision.cluster import Cluster
 from provision.facts import Facts
 from provision.manifest import FORMULAS
 from provision.report import ApplyError, ApplyReport, HostResult
-from provision.status import HISTORY_UNIT, MIRROR_UNIT
+from provision.status import HISTORY_UNIT, METRICS_UNIT, MIRROR_UNIT, carbon_rules
 
 _SCRIPT = Path(__file__).with_name("clear_away.py")
 # The unit's StateDirectory; systemd makes it, so that no manifest names it.
@@ -63,10 +63,15 @@ def wanted(facts: Facts, dry: bool) -> dict[str, Any]:
     if flink:
         trees += [facts["flink_program_directory"], facts["flink_state_directory"], _HISTORY_STATE]
         trees += [folder for folder in _CONFIGURATION if folder in folders]
+    if "metrics" in facts["flink_components"]:
+        trees.append(facts["flink_carbon_configuration_directory"])
     kept = (facts["flink_log_directory"], facts["flink_storage"].removeprefix("file://"))
     return {
         "dry": dry,
-        "units": [*([HISTORY_UNIT] if flink else []), *([MIRROR_UNIT] if served else [])],
+        "units": _units(facts),
+        # While the program that does it is there. Debian's carbon gets its own settings back.
+        "commands": [carbon_rules(facts, "--remove")] if "metrics" in facts["flink_components"] else [],
+        "restarted": ["carbon-cache.service"] if "metrics" in facts["flink_components"] else [],
         "after": ["nginx.service"] if served else [],  # no longer masked: it must not start by itself
         "links": [entry["destination"] for entry in entries["links"]],
         "ours": [f"{root}/", f"{facts['flink_program_directory']}/", "/etc/flink", "/dev/null"],
@@ -75,3 +80,12 @@ def wanted(facts: Facts, dry: bool) -> dict[str, Any]:
         "trees": [*trees, pillar.NODE],
         "folders": [folder for folder in reversed(folders) if not folder.startswith(kept)],
     }
+
+
+def _units(facts: Facts) -> list[str]:
+    named = {
+        HISTORY_UNIT: bool(facts["flink_releases"]),
+        METRICS_UNIT: "metrics" in facts["flink_components"],
+        MIRROR_UNIT: bool(facts["mirror_server_components"]),
+    }
+    return [unit for unit, there in named.items() if there]

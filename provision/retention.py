@@ -12,8 +12,9 @@ from itertools import pairwise
 Fault = tuple[str, str]
 _SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "y": 365 * 86400}
 _PART = re.compile(r"([1-9][0-9]*)(s|min|m|h|d|w|y):([1-9][0-9]*)(s|min|m|h|d|w|y)")
-# Carbon makes a coarser point only where this share of the finer ones is there (its xFilesFactor).
-_NEEDED_SHARE = 0.5
+# Carbon makes a coarser point only where this share of the finer ones is there (its xFilesFactor): in the
+# rules that we give it, and in its own where nobody says otherwise.
+NEEDED_SHARE = 0.5
 
 
 def archives(retentions: str) -> list[tuple[int, int]]:
@@ -51,7 +52,7 @@ def interval_fault(seconds: int, retentions: str) -> Fault | None:
     """
     found = archives(retentions)
     step = found[0][0]
-    longest = int(step / _NEEDED_SHARE)
+    longest = int(step / NEEDED_SHARE)
     offer = f"write {step}, or change metrics_retentions in provision/flavours.yml"
     if seconds < step:
         return (

@@ -21,7 +21,7 @@ def rollback(cluster: Cluster, facts: Mapping[str, Facts]) -> ApplyReport:
     Hosts without Flink are left out. Raises BusyError while an apply of the cluster is at work,
     ApplyError when a host failed, with the report of all.
     """
-    hosts = [host for host, its in facts.items() if its["flink_components"]]
+    hosts = [host for host, its in facts.items() if its["flink_releases"]]
     with locks.held(cluster.build / "apply.lock", f"apply of cluster {cluster.name}"):
         console.say(f"   rolling back {', '.join(hosts) or 'no host'}")
         results = nodes.everywhere(hosts, lambda host: back(cluster, host, facts[host]), cluster.at_once)
@@ -58,7 +58,7 @@ def records(cluster: Cluster, facts: Mapping[str, Facts]) -> dict[str, dict[str,
 
 
 def _record(cluster: Cluster, host: str, facts: Facts) -> dict[str, Any]:
-    if not facts["flink_components"]:
+    if not facts["flink_releases"]:
         return {}
     try:
         done = nodes.remote(cluster, host, ["cat", record_path(facts)], timeout=60)

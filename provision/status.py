@@ -16,6 +16,7 @@ from provision.report import columns
 
 HISTORY_UNIT = "flink-history-server.service"
 MIRROR_UNIT = "pnda-mirror.service"
+METRICS_UNIT = "pnda-carbon-aggregator.service"
 _ABSENT = {"type": "absent"}
 
 
@@ -91,18 +92,27 @@ def _host(cluster: Cluster, host: str, facts: Facts) -> HostStatus:
 
 def questions(facts: Facts) -> dict[str, Any]:
     """Return what the probe is to look at on the host that ``facts`` are of."""
-    components = facts["flink_components"]
+    components, recorded = facts["flink_components"], bool(facts["flink_releases"])
+    commands = {}
+    if "history_server" in components:
+        commands["ready"] = ready(facts, facts["flink_history_version"], 3)
+    if "metrics" in components:
+        commands["carbon"] = carbon_rules(facts, "--check")
     return {
         "paths": list(expected(facts)),
         "trees": [],
         "units": list(_units(facts)),
-        "users": [facts["flink_user"]] if components else [],
+        "users": [facts["flink_user"]] if recorded else [],
         "neutral": "",
-        "records": [record_path(facts)] if components else [],
-        "commands": {"ready": ready(facts, facts["flink_history_version"], 3)}
-        if "history_server" in components
-        else {},
+        "records": [record_path(facts)] if recorded else [],
+        "commands": commands,
     }
+
+
+def carbon_rules(facts: Facts, option: str) -> list[str]:
+    """Return the command that checks (``--check``) or removes (``--remove``) our rules in carbon's files."""
+    program = f"{facts['flink_program_directory']}/carbon-rules"
+    return [program, option, facts["flink_carbon_configuration_directory"], facts["flink_carbon_directory"]]
 
 
 def record_path(facts: Facts) -> str:
@@ -150,6 +160,8 @@ def _units(facts: Facts) -> dict[str, dict[str, str]]:
     found = {}
     if "history_server" in facts["flink_components"]:
         found[HISTORY_UNIT] = running
+    if "metrics" in facts["flink_components"]:
+        found[METRICS_UNIT] = running
     if facts["mirror_server_components"]:
         found[MIRROR_UNIT] = running
     return found
@@ -166,7 +178,7 @@ def judge(facts: Facts, answer: Mapping[str, Any]) -> HostStatus:
             for key, value in wanted.items()
             if shown.get(key) != value
         ]
-    if facts["flink_components"] and answer[f"user:{facts['flink_user']}"] == _ABSENT:
+    if facts["flink_releases"] and answer[f"user:{facts['flink_user']}"] == _ABSENT:
         drift.append(f"there is no user {facts['flink_user']}")
     history = ""
     if "command:ready" in answer:
@@ -175,6 +187,9 @@ def judge(facts: Facts, answer: Mapping[str, Any]) -> HostStatus:
             history = facts["flink_history_version"]
         else:
             drift.append(f"history server: {done['said'].splitlines()[0] if done['said'] else 'no answer'}")
+    if answer.get("command:carbon", {"code": 0})["code"] != 0:
+        said = answer["command:carbon"]["said"] or "our rules are not there, or not as they should be"
+        drift.append(f"{facts['flink_carbon_directory']}: {said.splitlines()[0]}")
     return HostStatus("", record, tuple(drift), history)
 
 
@@ -190,7 +205,7 @@ def sound(record: Any) -> dict[str, Any]:
 
 
 def _record_drift(facts: Facts, record: Mapping[str, Any]) -> Iterator[str]:
-    if not facts["flink_components"]:
+    if not facts["flink_releases"]:
         return
     if not record:
         yield f"{record_path(facts)}: there is no record of what was applied"

@@ -1,9 +1,13 @@
 {%- from 'flink/map.jinja' import facts with context %}
 {%- if facts.flink_components %}
 include:
+{%- if facts.flink_releases %}
   - flink.install
+{%- endif %}
 {%- for component in facts.flink_components %}
   - flink.{{ component }}
 {%- endfor %}
+{%- if facts.flink_releases %}
   - flink.record
+{%- endif %}
 {%- endif %}

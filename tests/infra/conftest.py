@@ -56,10 +56,10 @@ def _is_for(item: pytest.Item, facts: Facts) -> bool:
 
 
 def _components(facts: Facts) -> set[str]:
-    flink = facts["flink_components"]
+    flink, release = facts["flink_components"], facts["flink_releases"]
     server = ["mirror_server"] if facts["mirror_server_components"] else []
     queues = ["yarn_queues"] if facts["yarn_queues_components"] else []
-    return {*(["install"] if flink else []), *flink, *server, *queues}
+    return {*(["install"] if release else []), *flink, *server, *queues}
 
 
 def _facts_of(config: pytest.Config, known: dict[str, Facts], item: pytest.Item) -> Facts:

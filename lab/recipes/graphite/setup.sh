@@ -1,8 +1,5 @@
 #!/bin/sh
 set -eu
-# Debian's limit of 50 new series a minute would show one job's metrics only after several minutes.
-sed -i 's/^MAX_CREATES_PER_MINUTE = .*/MAX_CREATES_PER_MINUTE = inf/' /etc/carbon/carbon.conf
-grep -q '^MAX_CREATES_PER_MINUTE = inf$' /etc/carbon/carbon.conf
 sed -i 's/^CARBON_CACHE_ENABLED=.*/CARBON_CACHE_ENABLED=true/' /etc/default/graphite-carbon
 printf "SECRET_KEY = '%s'\n" "$(tr -dc a-f0-9 </dev/urandom | head -c 64)" >>/etc/graphite/local_settings.py
 graphite-manage migrate --run-syncdb -v 0

@@ -42,7 +42,7 @@ def test_roles_decide_components(facts: dict[str, Facts]) -> None:
         "edge-1": ["client"],
         "edge-2": ["client"],
         "manager-1": ["history_server"],
-        "manager-2": ["history_server"],
+        "manager-2": ["history_server", "metrics"],
         "both-1": ["client", "history_server"],
         "kafka-1": [],
     }

@@ -11,17 +11,22 @@ import org.apache.flink.formats.avro.AvroSerializationSchema;
 import org.apache.flink.formats.avro.typeutils.GenericRecordAvroTypeInfo;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 
-/** Writes events 0 to {@code --records} - 1 to {@code --topic}, {@code --per-second} of them a second. */
+/**
+ * Writes events 0 to {@code --records} - 1 to {@code --topic}, {@code --per-second} of them a second, in two
+ * subtasks. Each stays {@code --hold} seconds after its last event, so that its last count is reported.
+ */
 public final class Generate {
+    private static final int SUBTASKS = 2;
+
     private Generate() {}
 
     public static void main(String[] args) throws Exception {
         Options options = new Options(args);
         Schema schema = PndaEvent.schema();
         StreamExecutionEnvironment env = StreamExecutionEnvironment.getExecutionEnvironment();
-        env.setParallelism(1);
+        env.setParallelism(SUBTASKS);
         env.fromSequence(0, options.number("records") - 1)
-                .map(new Paced(schema.toString(), options.number("per-second")))
+                .map(new Paced(schema.toString(), options))
                 .returns(new GenericRecordAvroTypeInfo(schema))
                 .name("event")
                 .map(new Count("generate"))
@@ -45,14 +50,18 @@ public final class Generate {
     /** Turns a number into its event, and waits so that there are not more than so many a second. */
     private static final class Paced extends RichMapFunction<Long, GenericRecord> {
         private final String schemaText;
+        private final long share;
         private final long perSecond;
+        private final long holdSeconds;
         private transient Schema schema;
         private transient long started;
         private transient long done;
 
-        Paced(String schemaText, long perSecond) {
+        Paced(String schemaText, Options options) {
             this.schemaText = schemaText;
-            this.perSecond = perSecond;
+            this.share = options.number("records") / SUBTASKS;
+            this.perSecond = options.number("per-second") / SUBTASKS;
+            this.holdSeconds = options.number("hold");
         }
 
         @Override
@@ -69,6 +78,13 @@ public final class Generate {
                 Thread.sleep(ahead);
             }
             return PndaEvent.of(schema, index);
+        }
+
+        @Override
+        public void close() throws InterruptedException {
+            if (done == share) {
+                Thread.sleep(holdSeconds * 1000);
+            }
         }
     }
 }
