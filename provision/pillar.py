@@ -7,6 +7,7 @@ import json
 import tarfile
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from core.files import replacing, write_passing
 from provision.cluster import Cluster, Host
@@ -54,12 +55,15 @@ def minion(host: Host, base: str = NODE) -> str:
         # Each costs seconds of name look-ups or probing, and no state asks for them.
         "enable_fqdns_grains": False,
         "enable_gpu_grains": False,
-        "grains": {
-            "roles": [_GRAINS[role] for role in host.roles],
-            **({"hadoop": {"role": "EDGE"}} if "EDGE" in host.roles else {}),
-        },
+        "grains": grains(host),
     }
     return json.dumps(settings, indent=2) + "\n"
+
+
+def grains(host: Host) -> dict[str, Any]:
+    """Return the grains that PNDA sets on ``host``; they target only, facts are pillar."""
+    edge = {"hadoop": {"role": "EDGE"}} if "EDGE" in host.roles else {}
+    return {"roles": [_GRAINS[role] for role in host.roles], **edge}
 
 
 def bundle(folder: Path) -> bytes:

@@ -77,8 +77,17 @@ def refresh(_: Context, version: str = "", lock: str = _LOCK_PATH, root: str = "
     console.result({"options": document}, "\n".join(f"Flink {its}: {path}" for its, path in document.items()))
 
 
-@task(help={"cluster": _CLUSTER, "lock": _LOCK, "facts": "print the facts of this host instead"})
-def render(_: Context, cluster: str = _CLUSTER_PATH, lock: str = _LOCK_PATH, facts: str = "") -> None:
+@task(
+    help={
+        "cluster": _CLUSTER,
+        "lock": _LOCK,
+        "facts": "print the facts of this host instead",
+        "salt": "also write states, pillar and roster for a Salt master or salt-ssh: build/NAME/salt-master",
+    }
+)
+def render(
+    _: Context, cluster: str = _CLUSTER_PATH, lock: str = _LOCK_PATH, facts: str = "", salt: bool = False
+) -> None:
     """Write what will land on each host to build/NAME/preview, and the facts to build/NAME/facts."""
     import json
 
@@ -98,7 +107,15 @@ def render(_: Context, cluster: str = _CLUSTER_PATH, lock: str = _LOCK_PATH, fac
         print(json.dumps(found[facts], indent=2, sort_keys=True))
         return
     folder, count = preview.write(described.build, found)
-    console.result({"preview": str(folder), "files": count}, f"{count} files of {len(found)} hosts: {folder}")
+    document: dict[str, object] = {"preview": str(folder), "files": count}
+    lines = [f"{count} files of {len(found)} hosts: {folder}"]
+    if salt:
+        from provision import salt_master
+
+        master = salt_master.write(described, found)
+        document["salt"] = str(master)
+        lines.append(f"for a Salt master or salt-ssh: {master}")
+    console.result(document, "\n".join(lines))
 
 
 @task(

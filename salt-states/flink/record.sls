@@ -12,3 +12,8 @@ flink-record-applied:
   cmd.run:
     - name: {{ program }} {{ said }}
     - unless: {{ program }} --check {{ said }}
+    - require:
+      - sls: flink.install
+{%- for component in facts.flink_components %}
+      - sls: flink.{{ component }}
+{%- endfor %}

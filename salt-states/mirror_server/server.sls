@@ -14,6 +14,7 @@ mirror_server-alone:
   cmd.run:
     - name: {{ programs }}/server-alone
     - unless: {{ programs }}/server-alone
+    - failhard: true # a minion of a master need not have it as its setting
 
 {{ links(facts) }}
 
@@ -21,12 +22,14 @@ mirror_server-packages:
   cmd.run:
     - name: {{ programs }}/install-packages {{ key }} {{ repository }} {{ packages }}
     - unless: {{ programs }}/install-packages --there {{ packages }}
+    - failhard: true
 
 # Before anything restarts.
 mirror_server-configuration:
   cmd.run:
     - name: {{ test | yaml_squote }}
     - unless: {{ test | yaml_squote }}
+    - failhard: true
 
 # A run that was ended before its restart has left files that the server has not read.
 mirror_server-stale:
