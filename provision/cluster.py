@@ -17,6 +17,7 @@ from provision import (
     host_names,
     lines,
     metrics_section,
+    mirror_ca,
     mirror_section,
     option_rules,
     queues_section,
@@ -58,6 +59,7 @@ class Cluster:
     hosts: tuple[Host, ...]
     mirror_uri: str
     mirror_server: MirrorServer | None
+    mirror_ca: Path | None
     ssh_config: Path | None
     salt_python: str
     at_once: int
@@ -126,13 +128,15 @@ class _Reader:
         ssh_config = connection.get("ssh_config")
         legacy = any(lines.LINES[lines.name_of(version)].legacy for version in versions)
         flavour = self._flavour()
+        mirror_uri = self._mirror_uri(hosts)
         yarn_queue: str = self.flink.get("yarn_queue", "default")
         return Cluster(
             name=self.data["name"],
             flavour=flavour,
             hosts=hosts,
-            mirror_uri=self._mirror_uri(hosts),
+            mirror_uri=mirror_uri,
             mirror_server=self._mirror_server(hosts),
+            mirror_ca=mirror_ca.read(self.document, mirror_uri, ROOT),
             ssh_config=ROOT / ssh_config if ssh_config else None,
             salt_python=connection.get("salt_python", DEFAULT_SALT_PYTHON),
             at_once=connection.get("at_once", DEFAULT_AT_ONCE),

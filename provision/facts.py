@@ -11,6 +11,7 @@ from provision import (
     history_server,
     lines,
     manifest,
+    mirror_ca,
     mirror_server,
     option_check,
     releases,
@@ -92,6 +93,7 @@ def _common(cluster: Cluster, lock: Lock) -> Facts:
         "flink_managed_by": f"Managed by PNDA provisioning (cluster {cluster.name}): "
         "changes made here are overwritten.",
         "flink_mirror_uri": cluster.mirror_uri,
+        **mirror_ca.facts(cluster.document, cluster.mirror_ca, _STATE),
         "flink_lock_digest": lock.digest,
         "flink_version": cluster.default_version,
         "flink_home": f"{releases.ROOT}/flink",

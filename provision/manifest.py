@@ -118,6 +118,8 @@ def _resolved(rows: list[dict[str, Any]], scope: Scope, shape: Any) -> Iterator[
             continue
         if row.get("first") and row["component"] not in scope.first:
             continue
+        if "needs" in row and not scope.names[row["needs"]]:
+            continue
         for names in _each(row, scope):
             if row.get("parser", names.get("parser")) == names.get("parser"):
                 yield shape(row, {**scope.names, **names})
@@ -181,6 +183,7 @@ def _schema(formula: Formula) -> dict[str, Any]:
     file = {
         **common,
         **owned,
+        "needs": text,
         "parser": {"enum": ["legacy", "yaml"]},
         "kind": {"enum": ["template", "program"]},
         "source": text,

@@ -16,7 +16,7 @@ flink-client-python-{{ release.version }}:
     - name: >-
         {{ facts.flink_program_directory }}/install-python
         {{ facts.flink_state_directory }}/python-{{ release.version }}.txt
-        {{ release.python.environment }} {{ facts.flink_mirror_uri }}
+        {{ release.python.environment }} {{ facts.flink_mirror_uri }} '{{ facts.flink_mirror_ca }}'
     - creates: {{ release.python.environment }}/.complete
     - require:
       - file: flink-client-{{ facts.flink_program_directory }}/install-python

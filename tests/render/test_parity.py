@@ -71,6 +71,7 @@ FIXTURES: dict[str, tuple[str, tuple[tuple[str, str], ...], Callable[[Facts], No
     ),
     "queues": ("edge-1", samples.QUEUES, queued),
     "mirror-server": ("mirror-1", samples.SERVED, lambda _: None),
+    "mirror-by-tls": ("both-1", samples.BY_TLS, lambda _: None),
     "odd-values": ("both-1", (), odd),
     "odd-values-1.20": ("both-1", (("[1.20.5, 2.3.0]", "[1.20.5]"),), odd),
 }

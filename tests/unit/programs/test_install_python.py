@@ -47,12 +47,13 @@ class Case:
         self.environment = base / "opt" / "pyflink-1.20.5-abc"
         self.environment.parent.mkdir()
 
-    def run(self, umask: int = 0o022, **more: str) -> subprocess.CompletedProcess[str]:
+    def run(self, umask: int = 0o022, ca: str = "", **more: str) -> subprocess.CompletedProcess[str]:
         words = [
             str(PROGRAMS / "install-python"),
             str(self.requirements),
             str(self.environment),
             self.site.uri,
+            *([ca] if ca else []),
         ]
         return subprocess.run(
             words,

@@ -52,6 +52,14 @@ SERVED = (
     ),
 )
 
+# Changes for cluster_file: a mirror that is reached by TLS, with a certificate by the site's authority.
+BY_TLS = (
+    (
+        "  base_uri: http://mirror-1\n",
+        "  base_uri: https://mirror-1\n  ca: tests/unit/provision/site-ca.pem\n",
+    ),
+)
+
 # A change for cluster_file: the history server deletes archives by their age, too.
 OLD_ARCHIVES_GO = ("    retained_jobs: 7\n", "    retained_jobs: 7\n    retained_ttl: 30 d\n")
 
