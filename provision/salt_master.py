@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ _TARGETS = {
     "roles:mirror": (MIRROR_SERVER.name,),
     "hadoop:role:EDGE": _OTHERS,
     "roles:flink": _OTHERS,
+    "roles:graphite": _OTHERS,
 }
 _PILLAR = "pnda"
 # What `ssh -G` says that reaching a host may hang on; all else is left to ssh.
@@ -41,8 +42,8 @@ _DEFAULTS = frozenset({"none", "ask", "no"})
 def write(cluster: Cluster, facts: Mapping[str, Facts]) -> Path:
     """Write states, pillar, a minion file for each host, and a configuration for salt-ssh; return the folder.
 
-    ``states`` and ``pillar`` are complete: they can be carried to the master. Hosts without anything to
-    provision are left out. Raises UsageError where ssh cannot make sense of a host's settings.
+    ``states`` and ``pillar`` are complete: they can be carried to the master. Every host has pillar, as a
+    role may target one that gets nothing; the roster holds those with something. Raises UsageError where ssh cannot make sense of a host's settings.
     """
     folder = cluster.build / "salt-master"
     hosts = [host for host in cluster.hosts if has_components(facts[host.name])]
@@ -50,12 +51,12 @@ def write(cluster: Cluster, facts: Mapping[str, Facts]) -> Path:
         shutil.copytree(pillar.STATES, made / "states")  # links are followed: files arrive
         write_passing(made / "states" / "top.sls", _states_top().encode())
         texts = FactTexts()
-        for host in hosts:
+        for host in cluster.hosts:
             text = texts.text(facts[host.name])
             # Not Jinja: braces in a fact are no template.
             write_passing(made / "pillar" / _PILLAR / f"{_sls(host)}.sls", f"#!json\n{text}".encode(), 0o600)
             write_passing(made / "minions" / host.name, _json(_minion(host)).encode())
-        write_passing(made / "pillar" / "top.sls", _pillar_top(hosts).encode())
+        write_passing(made / "pillar" / "top.sls", _pillar_top(cluster.hosts).encode())
         write_passing(made / "master", _json(_master(folder)).encode())
         write_passing(made / "roster", _json(_roster(cluster, hosts)).encode(), 0o600)
     return folder
@@ -74,7 +75,7 @@ def _states_top() -> str:
     return "\n".join([*lines, ""])
 
 
-def _pillar_top(hosts: list[Host]) -> str:
+def _pillar_top(hosts: Sequence[Host]) -> str:
     lines = ["base:"]
     for host in hosts:
         lines += [f"  '{host.name}':", f"    - {_PILLAR}.{_sls(host)}"]

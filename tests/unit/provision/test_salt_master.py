@@ -44,7 +44,9 @@ def load(path: Path) -> Any:
 
 def test_each_minion_gets_its_own_facts_by_its_id(written: Path) -> None:
     top = load(written / "pillar" / "top.sls")["base"]
-    assert list(top) == ["edge-1", "edge-2.example.org", "manager-1", "manager-2", "both-1", "mirror-1"]
+    roster = ["edge-1", "edge-2.example.org", "manager-1", "manager-2", "both-1", "mirror-1"]
+    assert list(load(written / "roster")) == roster
+    assert sorted(top) == sorted([*roster, "kafka-1"])
     for minion, names in top.items():
         (name,) = names
         # As Salt finds it: a dot is a folder.
