@@ -27,7 +27,7 @@ def read(document: Document, mirror_uri: str, folder: Path) -> Path | None:
             f"the mirror is {mirror_uri}, without TLS",
             "write mirror.base_uri: https://..., or remove ca",
         )
-    return folder / section["ca"]
+    return folder / str(section["ca"])
 
 
 def facts(document: Document, path: Path | None, state: str) -> dict[str, str]:

@@ -43,7 +43,8 @@ def write(cluster: Cluster, facts: Mapping[str, Facts]) -> Path:
     """Write states, pillar, a minion file for each host, and a configuration for salt-ssh; return the folder.
 
     ``states`` and ``pillar`` are complete: they can be carried to the master. Every host has pillar, as a
-    role may target one that gets nothing; the roster holds those with something. Raises UsageError where ssh cannot make sense of a host's settings.
+    role may target one that gets nothing; the roster holds those with something. Raises UsageError where
+    ssh cannot make sense of a host's settings.
     """
     folder = cluster.build / "salt-master"
     hosts = [host for host in cluster.hosts if has_components(facts[host.name])]

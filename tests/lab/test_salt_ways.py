@@ -26,7 +26,7 @@ PYTHON = "/opt/pnda-salt/bin/python"
 ANSWER = 600.0
 FULL = 1200
 
-Results = dict[str, dict[str, Any]]
+Results = dict[str, Any]  # a host's word: its states, or whatever else it said
 
 
 @pytest.fixture(scope="module")
