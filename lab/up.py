@@ -136,11 +136,11 @@ def _timed(what: str, work: Callable[[], T]) -> T:
 def mirror(lab: Lab) -> BuildReport:
     """Build the mirror that ``lab``'s nodes are served from, signed by the lab's key."""
     from mirror.build import BuildRequest, build
-    from provision import lines
+    from provision import releases
 
     # The group of a version's line has what its versions share, and the newest of them.
     versions = shape.versions(lab)
-    groups = {f"flink-{lines.name_of(version)}" for version in versions} | {"mirror-server"}
+    groups = {*releases.groups(versions), "mirror-server"}
     groups |= {f"{what}-{version}" for version in versions for what in ("flink", "pyflink")}
     catalogue = lab.checkout / "mirror" / "catalogue.yml"
     request = BuildRequest(

@@ -13,6 +13,7 @@ from core.errors import UsageError
 from core.marked_yaml import Document, Path_, nearest
 from core.marked_yaml import load as load_yaml
 from provision import (
+    hadoop_section,
     history_section,
     host_names,
     lines,
@@ -23,6 +24,7 @@ from provision import (
     queues_section,
 )
 from provision.flavours import Flavour, flavours
+from provision.hadoop_section import Hadoop
 from provision.history_section import HistoryServer
 from provision.metrics_section import Metrics
 from provision.mirror_section import MirrorServer
@@ -68,6 +70,7 @@ class Cluster:
     java_home: str
     storage: str
     yarn_queue: str
+    hadoop: Hadoop
     queues: Queues | None
     history: HistoryServer
     metrics: Metrics
@@ -145,6 +148,7 @@ class _Reader:
             java_home=self.flink.get("java_home", DEFAULT_JAVA_HOME),
             storage=self._storage(),
             yarn_queue=yarn_queue,
+            hadoop=hadoop_section.read(self.data.get("hadoop", {})),
             queues=queues_section.read(self.document, yarn_queue, ROOT),
             history=self._history(versions, flavour),
             metrics=self._metrics(hosts, flavour),

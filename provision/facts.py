@@ -8,6 +8,7 @@ from core.errors import InternalError
 from mirror.lockfile import Lock
 from provision import (
     carbon,
+    hadoop_section,
     history_server,
     lines,
     manifest,
@@ -104,6 +105,7 @@ def _common(cluster: Cluster, lock: Lock) -> Facts:
         "flink_program_directory": _PROGRAMS,
         "flink_state_directory": _STATE,
         "flink_queue_program": yarn_queues.program(cluster),
+        **hadoop_section.facts(cluster.hadoop),
         "flink_storage": cluster.storage,
         "flink_archive_directory": f"{cluster.storage}/completed-jobs",
         "flink_graphite_host": cluster.metrics.graphite_host,

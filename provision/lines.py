@@ -35,6 +35,8 @@ _JAVA_OPTIONS = " ".join(
 class Line:
     """One Flink line: ``name`` such as ``1.20``, the configuration file that it reads, its Java options.
 
+    ``scala`` is the Scala line that its Scala shell needs, empty where there is no Scala API any more.
+
     ``legacy`` tells that the file is read by the old parser: one ``key: value`` a line, everything
     after a ``#`` dropped, no quoting, the platform's character set.
     """
@@ -43,6 +45,7 @@ class Line:
     configuration_file: str
     legacy: bool
     java_options: str
+    scala: str
 
 
 LINES = {
@@ -53,8 +56,9 @@ LINES = {
             "flink-conf.yaml",  # 1.x takes this file before config.yaml; 2.x reads only config.yaml
             True,
             f"--add-exports=java.base/sun.net.util=ALL-UNNAMED {_JAVA_OPTIONS}",
+            "2.12",
         ),
-        Line("2.3", "config.yaml", False, _JAVA_OPTIONS),
+        Line("2.3", "config.yaml", False, _JAVA_OPTIONS, ""),
     )
 }
 

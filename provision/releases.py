@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from core.errors import UsageError
 from core.marked_yaml import Path_, nearest
 from mirror.lockfile import Lock, LockedFile
-from provision import lines, metric_names
+from provision import hadoop_section, lines, metric_names
 from provision.cluster import Cluster
 
 ROOT = "/opt/pnda"
@@ -54,14 +55,27 @@ def _check_archive(cluster: Cluster, lock: Lock, version: str, where: Path_) -> 
         raise cluster.document.fault(where, f"{lock.path} has no Flink {version}", cure)
 
 
+def groups(versions: Sequence[str], hadoop: str = hadoop_section.NONE) -> tuple[str, ...]:
+    """Return the groups of the catalogue that a mirror needs for the Flink ``versions`` of a cluster.
+
+    ``hadoop`` is its ``hadoop.classpath``.
+    """
+    found = [lines.LINES[lines.name_of(version)] for version in versions]
+    return (
+        *dict.fromkeys(f"flink-{line.name}" for line in found),
+        *(["scala"] if any(line.scala for line in found) else []),
+        *(["hadoop"] if hadoop == hadoop_section.MIRROR else []),
+    )
+
+
 def release(cluster: Cluster, lock: Lock, version: str, client: bool) -> dict[str, Any]:
     """Return the fact of ``version`` on a host; without ``client`` it is there for the history server only.
 
-    Then it has no jars, no wheels and no configuration, and its ``conf`` is the server's.
+    Then it has no jars but Hadoop's, no wheels and no configuration, and its ``conf`` is the server's.
     """
     line = lines.LINES[lines.name_of(version)]
     archive = lock.file(f"flink-{version}.tar.gz")
-    jars = _jars(lock, line.name) if client else []
+    jars = [*(_jars(lock, line) if client else []), *_hadoop_jars(cluster, lock)]
     found = wheels(lock, version) if client else []
     environment = f"{ROOT}/pyflink-{version}-{_digest(found)[:12]}"
     directory = f"/etc/flink/{version}"
@@ -136,19 +150,44 @@ def wheels(lock: Lock, version: str) -> list[dict[str, str]]:
     return sorted(found, key=lambda wheel: wheel["file"])
 
 
-def _jars(lock: Lock, line: str) -> list[dict[str, str]]:
-    found = []
-    for directory in ("lib", "opt"):
-        prefix = f"mirror_apps/flink-{line}/{directory}/"
-        for item in lock.files:
-            if item.path.startswith(prefix) and item.path.endswith(".jar"):
-                found.append({**_pinned(item, "path", "name", "sha256"), "directory": directory})
-    if not any(jar["directory"] == "lib" for jar in found):
+def _jars(lock: Lock, line: lines.Line) -> list[dict[str, str]]:
+    found = _jars_below(lock, f"mirror_apps/flink-{line.name}/lib/", "lib")
+    if not found:
         raise UsageError(
-            f"{lock.path}: no Kafka and Avro jars are locked for Flink {line}",
-            f"lock the entry kafka-avro-{line}: ./inv mirror.lock",
+            f"{lock.path}: no Kafka and Avro jars are locked for Flink {line.name}",
+            f"lock the entry kafka-avro-{line.name}: ./inv mirror.lock",
         )
-    return sorted(found, key=lambda jar: jar["path"])
+    found += _jars_below(lock, f"mirror_apps/flink-{line.name}/opt/", "opt")
+    # Never in lib/: there, Scala's newer library would be every job's.
+    scala = _jars_below(lock, f"mirror_apps/scala-{line.scala}/lib/", "opt/scala-shell") if line.scala else []
+    return [*sorted(found, key=lambda jar: jar["path"]), *scala]
+
+
+def _hadoop_jars(cluster: Cluster, lock: Lock) -> list[dict[str, str]]:
+    if cluster.hadoop.classpath != hadoop_section.MIRROR:
+        return []
+    folders = {path.rpartition("/")[0] for path in _paths(lock, "mirror_apps/hadoop-")}
+    if not folders:
+        raise cluster.document.fault(
+            ("hadoop", "classpath"),
+            f"{lock.path} has no Hadoop client",
+            "lock the group hadoop (./inv mirror.lock) and build it (mirror.build --keep --only hadoop), "
+            "or write `classpath: cluster`",
+        )
+    return _jars_below(lock, f"{max(folders)}/", "opt/hadoop-client")
+
+
+def _jars_below(lock: Lock, prefix: str, directory: str) -> list[dict[str, str]]:
+    """Return the locked jars whose path begins with ``prefix``, sorted, for ``directory`` in a release."""
+    return [
+        {**_pinned(lock.file(path), "path", "name", "sha256"), "directory": directory}
+        for path in _paths(lock, prefix)
+    ]
+
+
+def _paths(lock: Lock, prefix: str) -> list[str]:
+    found = (item.path for item in lock.files)
+    return sorted(path for path in found if path.startswith(prefix) and path.endswith(".jar"))
 
 
 def _pinned(item: LockedFile, *keys: str) -> dict[str, Any]:

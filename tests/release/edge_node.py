@@ -27,6 +27,7 @@ mirror: {{base_uri: "{mirror}"}}
 hosts:
   edge-1: {{roles: [EDGE]}}
   manager-1: {{roles: [FLINK, GRAPHITE]}}
+hadoop: {{classpath: {hadoop}}}
 flink:
   versions: [1.20.5, 2.3.0]
   storage: file:///pnda/flink
@@ -77,11 +78,11 @@ class EdgeNode:
         return Done(done.returncode, done.stdout, done.stderr)
 
 
-def provision(base: Path, release: Path, text: str = CLUSTER) -> EdgeNode:
-    """Make edge-1 of the cluster ``text`` under ``base``, from the published ``release``."""
+def provision(base: Path, release: Path, hadoop: str = "mirror") -> EdgeNode:
+    """Make edge-1 of a small cluster under ``base``, from the published ``release``."""
     with serving(release) as uri:
         description = base / "cluster.yml"
-        description.write_text(text.format(mirror=uri))
+        description.write_text(CLUSTER.format(mirror=uri, hadoop=hadoop))
         its = facts.resolve(clusters.load(description), load(ROOT / "mirror" / "catalogue.lock"))["edge-1"]
         node = EdgeNode(base)
         for entry in its["flink_directories"]:

@@ -34,6 +34,30 @@ def sql(edge: EdgeNode, version: str, *words: str, stdin: str = "") -> edge_node
     return edge.run("sql-client.sh", *local, *words, stdin=stdin, PNDA_FLINK_VERSION=version)
 
 
+# A ResourceManager that refuses, after a bounded number of tries.
+_REFUSING = (
+    "-Dflink.yarn.resourcemanager.address=127.0.0.1:1",
+    "-Dflink.yarn.resourcemanager.connect.max-wait.ms=1000",
+    "-Dflink.yarn.resourcemanager.connect.retry-interval.ms=500",
+    "-Dflink.hadoop.ipc.client.connect.max.retries=0",
+)
+
+
+@VERSIONS
+def test_with_hadoops_jars_the_client_goes_to_yarn(edge: EdgeNode, version: str) -> None:
+    target = "yarn-per-job" if version.startswith("1.") else "yarn-application"
+    jar = str(edge.path(f"/opt/pnda/flink-{version}/examples/streaming/WordCount.jar"))
+    words = ("flink", "run", "-t", target, *_REFUSING, jar)
+    done = edge.run(*words, PNDA_FLINK_VERSION=version)
+    assert done.code == 1
+    assert "to localhost:1 failed on connection exception" in done.err
+    assert "HADOOP_CLASSPATH" not in done.err
+    # A class path of the user's own counts instead: here one without Hadoop.
+    done = edge.run(*words, PNDA_FLINK_VERSION=version, HADOOP_CLASSPATH="/nothing")
+    assert done.code == 1
+    assert "export the HADOOP_CLASSPATH" in done.err or "NoClassDefFoundError" in done.err
+
+
 @VERSIONS
 def test_a_table_that_shows_the_word_is_no_error(edge: EdgeNode, version: str) -> None:
     right = script(edge, "right.sql", f"{_TABLEAU}VALUES (1, '[ERROR] as data');\n")

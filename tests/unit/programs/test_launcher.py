@@ -59,6 +59,8 @@ class Node:
             f"PNDA_FLINK_LOG_DIRECTORY='{self.logs}'\n"
             "PNDA_FLINK_JAVA_HOME='/opt/java'\n"
             f"PNDA_FLINK_PROGRAM_DIRECTORY='{PROGRAMS}'\n"
+            "PNDA_FLINK_HADOOP_CLASSPATH='none'\n"
+            f"PNDA_FLINK_HADOOP_CONFIGURATION='{base}/hadoop conf'\n"
         )
         (base / "bin").mkdir()
         for name in (*COMMANDS, "other.sh"):
@@ -248,6 +250,58 @@ def test_commands_at_once_have_log_files_of_their_own(node: Node) -> None:
     assert node.run("flink").returncode == 0
     assert node.recorded()[1]["FLINK_IDENT_STRING"] == getpass.getuser()
     assert sorted(path.name for path in folder.iterdir()) == [".lock-1", ".lock-2"]
+
+
+def hadoop(node: Node, kind: str) -> None:
+    text = node.settings.read_text().replace("CLASSPATH='none'", f"CLASSPATH='{kind}'")
+    node.settings.write_text(text)
+
+
+def test_without_hadoop_nothing_of_it_is_set(node: Node) -> None:
+    node.run("flink")
+    assert not {"HADOOP_CLASSPATH", "HADOOP_CONF_DIR"} & set(node.recorded()[1])
+
+
+def test_hadoops_client_of_the_mirror(node: Node) -> None:
+    hadoop(node, "mirror")
+    done = node.run("flink", "list")
+    assert done.returncode == 2
+    assert b"opt/hadoop-client is missing; cure: provision this node" in done.stderr
+    (node.base / "opt" / "flink-2.3.0" / "opt" / "hadoop-client").mkdir(parents=True)
+    assert node.run("flink", "run", "a b", "*", "", PNDA_FLINK_VERSION="2.3.0").returncode == 0
+    arguments, environment, _ = node.recorded()
+    assert arguments == [b"run", b"a b", b"*", b""]
+    assert environment["HADOOP_CLASSPATH"] == f"{node.base}/opt/flink-2.3.0/opt/hadoop-client/*"
+    assert environment["HADOOP_CONF_DIR"] == f"{node.base}/hadoop conf"
+    assert node.run("flink", HADOOP_CLASSPATH="/mine/*").returncode == 0
+    assert node.recorded()[1]["HADOOP_CLASSPATH"] == "/mine/*"
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "word"),
+    [
+        ("echo '/a/*:/b c/*'", 0, b""),
+        ("echo no java >&2; exit 3", 2, b"no java"),
+        ("true", 2, b"says nothing"),
+        (None, 2, b"there is no command hadoop"),
+    ],
+)
+def test_the_clusters_own_hadoop(node: Node, script: str | None, code: int, word: bytes) -> None:
+    hadoop(node, "cluster")
+    tools = node.base / "tools"
+    tools.mkdir()
+    if script is not None:
+        (tools / "hadoop").write_text(f'#!/bin/sh\n[ "$*" = classpath ] || exit 9\n{script}\n')
+        (tools / "hadoop").chmod(0o755)
+    done = node.run("flink", "list", PATH=f"{tools}:/usr/bin:/bin", HADOOP_CONF_DIR="/my/conf")
+    assert done.returncode == code
+    assert word in done.stderr
+    if code == 0:
+        assert node.recorded()[1]["HADOOP_CLASSPATH"] == "/a/*:/b c/*"
+        assert node.recorded()[1]["HADOOP_CONF_DIR"] == "/my/conf"
+    else:
+        assert b"cure:" in done.stderr
+        assert not node.record.exists()
 
 
 def test_without_settings_it_says_what_to_do(node: Node) -> None:

@@ -106,6 +106,12 @@ def lock(path: Path, versions: tuple[str, ...] = tuple(VERSIONS), python: bool =
             wheel = f"apache_flink-{version}-cp311-cp311-manylinux2014_x86_64.whl"
             add(f"mirror_python/packages/{wheel}", f"pyflink-{version}")
             add("mirror_python/packages/py4j-0.10.9.7-py2.py3-none-any.whl", f"pyflink-{version}")
+    for entry, folder, jar in (
+        ("hadoop-client-3.4", "hadoop-3.4", "hadoop-client-api-3.4.2.jar"),
+        ("scala-compiler-2.12", "scala-2.12", "scala-compiler-2.12.20.jar"),
+    ):
+        entries[entry] = LockedEntry((entry.partition("-")[0],), "0" * 64)
+        add(f"mirror_apps/{folder}/lib/{jar}", entry)
     return save(path, entries, list(files.values()), [])
 
 

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from core.errors import UsageError
 from mirror.lockfile import Lock
 from provision import cluster as clusters
 from provision import facts as fact_module
@@ -55,6 +57,49 @@ def test_a_host_without_components_gets_nothing(facts: dict[str, Facts]) -> None
         assert its[key] == []
 
 
+def jars_in(directory: str, release: dict[str, Any]) -> list[str]:
+    return [jar["path"] for jar in release["jars"] if jar["directory"] == directory]
+
+
+def test_the_scala_shell_is_flink_1_20s_alone(facts: dict[str, Facts]) -> None:
+    old, new = facts["edge-1"]["flink_releases"]
+    assert jars_in("opt/scala-shell", old) == ["mirror_apps/scala-2.12/lib/scala-compiler-2.12.20.jar"]
+    assert jars_in("opt/scala-shell", new) == []
+    (server,) = facts["manager-1"]["flink_releases"]
+    assert server["jars"] == []
+
+
+@pytest.mark.parametrize(("kind", "count"), [("none", 0), ("mirror", 1), ("cluster", 0)])
+def test_hadoops_jars_come_where_the_mirrors_are_asked_for(
+    tmp_path: Path, lock: Lock, kind: str, count: int
+) -> None:
+    text = f"hadoop: {{classpath: {kind}, configuration_directory: /etc/hadoop/site}}\nflink:\n"
+    cluster = clusters.load(samples.cluster_file(tmp_path / "hadoop.yml", ("flink:\n", text)))
+    found = fact_module.resolve(cluster, lock)
+    for host in ("edge-1", "manager-1"):
+        assert found[host]["flink_hadoop_classpath"] == kind
+        assert found[host]["flink_hadoop_configuration_directory"] == "/etc/hadoop/site"
+        for release in found[host]["flink_releases"]:
+            paths = jars_in("opt/hadoop-client", release)
+            assert paths == ["mirror_apps/hadoop-3.4/lib/hadoop-client-api-3.4.2.jar"] * count
+
+
+def test_the_groups_that_a_mirror_needs() -> None:
+    assert releases.groups(["1.20.5", "1.20.4", "2.3.0"]) == ("flink-1.20", "flink-2.3", "scala")
+    assert releases.groups(["2.3.0"], "mirror") == ("flink-2.3", "hadoop")
+    assert releases.groups(["2.3.0"], "cluster") == ("flink-2.3",)
+
+
+def test_a_lock_without_hadoops_client_names_the_group(tmp_path: Path, lock: Lock) -> None:
+    text = "hadoop:\n  classpath: mirror\nflink:\n"
+    path = samples.cluster_file(tmp_path / "hadoop.yml", ("flink:\n", text))
+    bare = replace(lock, files=tuple(item for item in lock.files if "hadoop" not in item.path))
+    with pytest.raises(UsageError) as caught:
+        fact_module.resolve(clusters.load(path), bare)
+    assert f"{path}:{path.read_text().splitlines().index('  classpath: mirror') + 1}" in caught.value.message
+    assert "--only hadoop" in caught.value.cure
+
+
 def test_digests_come_from_the_lock(facts: dict[str, Facts], lock: Lock) -> None:
     first, second = facts["edge-1"]["flink_releases"]
     for release, line in ((first, "1.20"), (second, "2.3")):
@@ -66,8 +111,9 @@ def test_digests_come_from_the_lock(facts: dict[str, Facts], lock: Lock) -> None
             "sha512": archive.sha512,
         }
         thin = {item.path: item.sha256 for item in lock.files if f"/flink-{line}/" in item.path}
-        assert {jar["path"]: jar["sha256"] for jar in release["jars"]} == thin
-        assert [jar["directory"] for jar in release["jars"]] == ["lib", "lib", "lib", "opt"]
+        jars = [jar for jar in release["jars"] if jar["directory"] != "opt/scala-shell"]
+        assert {jar["path"]: jar["sha256"] for jar in jars} == thin
+        assert [jar["directory"] for jar in jars] == ["lib", "lib", "lib", "opt"]
         wheels = {item.name: item.sha256 for item in lock.of_entry(f"pyflink-{release['version']}")}
         assert {wheel["file"]: wheel["sha256"] for wheel in release["python"]["wheels"]} == wheels
     assert {its["flink_lock_digest"] for its in facts.values()} == {lock.digest}
