@@ -68,9 +68,11 @@ def _of_host(lab: Lab, host: str, facts: Mapping[str, Any]) -> Snapshot:
         "trees": [release["home"] for release in facts["flink_releases"]],
         "units": [
             "flink-history-server.service",
+            "pnda-carbon-aggregator.service",
+            "flink-housekeeping.timer",
+            "flink-housekeeping.service",
             "pnda-mirror.service",
             "nginx.service",
-            "pnda-carbon-aggregator.service",
         ],
         "users": [facts["flink_user"]],
         # Differs by nature: the cluster's own name stands in the line that says who manages a file.

@@ -37,6 +37,7 @@ class Clearing:
             "",
             "disabled",
             "masked",
+            "static",
         ):
             return
         self.removed.append(f"{name} (stopped and disabled)")
@@ -72,6 +73,7 @@ class Clearing:
         if self.gone(path):
             return
         partial = path.name.startswith(".") and path.name.endswith((".partial", ".replaced"))
+        partial = partial or path.name.startswith(".pnda-removing-")  # left by a housekeeping that was ended
         if path.is_symlink() or partial or any(list(path.glob(mark)) for mark in MARKS):
             self.remove(path)
         else:

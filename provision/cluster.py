@@ -16,6 +16,7 @@ from provision import (
     hadoop_section,
     history_section,
     host_names,
+    housekeeping_section,
     lines,
     metrics_section,
     mirror_ca,
@@ -26,6 +27,7 @@ from provision import (
 from provision.flavours import Flavour, flavours
 from provision.hadoop_section import Hadoop
 from provision.history_section import HistoryServer
+from provision.housekeeping_section import Housekeeping
 from provision.metrics_section import Metrics
 from provision.mirror_section import MirrorServer
 from provision.queues_section import Queues
@@ -74,6 +76,7 @@ class Cluster:
     queues: Queues | None
     history: HistoryServer
     metrics: Metrics
+    housekeeping: Housekeeping
     configuration: Mapping[str, str]
     other_options: tuple[str, ...]
     document: Document = field(repr=False, compare=False)
@@ -133,6 +136,7 @@ class _Reader:
         flavour = self._flavour()
         mirror_uri = self._mirror_uri(hosts)
         yarn_queue: str = self.flink.get("yarn_queue", "default")
+        hadoop = hadoop_section.read(self.data.get("hadoop", {}))
         return Cluster(
             name=self.data["name"],
             flavour=flavour,
@@ -148,10 +152,11 @@ class _Reader:
             java_home=self.flink.get("java_home", DEFAULT_JAVA_HOME),
             storage=self._storage(),
             yarn_queue=yarn_queue,
-            hadoop=hadoop_section.read(self.data.get("hadoop", {})),
             queues=queues_section.read(self.document, yarn_queue, ROOT),
             history=self._history(versions, flavour),
             metrics=self._metrics(hosts, flavour),
+            hadoop=hadoop,
+            housekeeping=housekeeping_section.read(self.document, flavour, hadoop),
             configuration=self._configuration(("flink", "configuration"), legacy, history=False),
             other_options=tuple(self.flink.get("other_options", ())),
             document=self.document,

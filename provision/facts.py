@@ -10,6 +10,7 @@ from provision import (
     carbon,
     hadoop_section,
     history_server,
+    housekeeping,
     lines,
     manifest,
     mirror_ca,
@@ -22,7 +23,10 @@ from provision.cluster import Cluster, Host
 
 Facts = dict[str, Any]
 # What each role brings, in the order in which it is applied.
-_COMPONENTS: dict[str, tuple[str, ...]] = {"EDGE": ("client",), "FLINK": ("history_server",)}
+_COMPONENTS: dict[str, tuple[str, ...]] = {
+    "EDGE": ("client", "housekeeping"),
+    "FLINK": ("history_server", "housekeeping"),
+}
 _PROGRAMS = "/usr/lib/pnda/flink"
 _STATE = "/var/lib/pnda/flink"
 
@@ -57,7 +61,10 @@ def resolve(cluster: Cluster, lock: Lock) -> dict[str, Facts]:
             found.append(release(cluster.history.version, False))
         deletes = "history_server" not in components or "history_server" in first
         own = {**history_server.facts(cluster, deletes), **carbon.facts(cluster, roles)}
-        facts = {**common, **own, "flink_components": components, "flink_releases": found}
+        cleaned = housekeeping.facts(
+            cluster, components, "history_server" in first, [item["version"] for item in found], _STATE
+        )
+        facts = {**common, **own, **cleaned, "flink_components": components, "flink_releases": found}
         return {
             **facts,
             **_manifest(cluster, first, facts),

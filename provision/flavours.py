@@ -18,7 +18,9 @@ class Flavour:
     """One flavour. Memory is in Flink's notation (``1024m``: MiB), intervals are in seconds.
 
     ``history_retained_jobs`` is how many archives the history server keeps, ``log_files`` how many
-    rolled files of 100 MB each server log keeps. ``metrics_retentions`` is how long Graphite keeps the
+    rolled files of 100 MB each server log keeps. ``housekeeping_archive_days`` and
+    ``housekeeping_temporary_days`` are after how many days archives of jobs and users' temporary files
+    go. ``metrics_retentions`` is how long Graphite keeps the
     points, in carbon's notation (:mod:`provision.retention`).
     """
 
@@ -31,6 +33,8 @@ class Flavour:
     history_retained_jobs: int
     metrics_interval_seconds: int
     log_files: int
+    housekeeping_archive_days: int
+    housekeeping_temporary_days: int
     metrics_retentions: str
 
 

@@ -1,4 +1,4 @@
-"""The section ``hadoop`` of a cluster file: where Flink takes Hadoop's classes and configuration from."""
+"""The section ``hadoop`` of a cluster file: where Flink takes Hadoop's classes from, and where its daemons answer."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ class Hadoop:
 
     ``classpath`` is ``none`` (no YARN, no HDFS), ``mirror`` (the client jars of the lock's group
     ``hadoop``) or ``cluster`` (what ``hadoop classpath`` says on the node).
-    ``configuration_directory`` is a path on the nodes.
+    ``configuration_directory`` is a path on the nodes. ``resource_managers`` and ``name_nodes`` are
+    addresses such as ``http://rm-1:8088``, of all of them; empty where they are not told.
     """
 
     classpath: str
     configuration_directory: str
+    resource_managers: tuple[str, ...]
+    name_nodes: tuple[str, ...]
 
 
 def read(section: Mapping[str, Any]) -> Hadoop:
@@ -28,6 +31,8 @@ def read(section: Mapping[str, Any]) -> Hadoop:
     return Hadoop(
         section.get("classpath", NONE),
         section.get("configuration_directory", DEFAULT_CONFIGURATION),
+        tuple(section.get("resource_managers", ())),
+        tuple(section.get("name_nodes", ())),
     )
 
 

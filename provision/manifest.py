@@ -37,7 +37,11 @@ class Formula:
         return ROOT / "programs" / self.name
 
 
-FLINK = Formula("flink", ("install", "client", "history_server", "metrics"), ("history_server", "metrics"))
+FLINK = Formula(
+    "flink",
+    ("install", "client", "history_server", "metrics", "housekeeping"),
+    ("history_server", "metrics"),
+)
 MIRROR_SERVER = Formula("mirror_server", ("server",), ("server",))
 YARN_QUEUES = Formula("yarn_queues", ("policy",), ())
 # In the order in which they are applied to a host.
@@ -147,7 +151,7 @@ def _file(row: Mapping[str, str], names: Mapping[str, str]) -> dict[str, str]:
         **_directory({"mode": "0644", **row}, names),
         "kind": row["kind"],
         "source": row["source"],
-        "release": names.get("version", ""),
+        "release": names.get("version", "") if "each" in row else "",
         "notify": row.get("notify", ""),
     }
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from core import console, locks
 from core.errors import WorldError
-from provision import nodes, pillar
+from provision import housekeeping, nodes, pillar
 from provision.cluster import Cluster
 from provision.facts import Facts
 from provision.manifest import FORMULAS
@@ -18,7 +18,7 @@ from provision.status import HISTORY_UNIT, METRICS_UNIT, MIRROR_UNIT, carbon_rul
 _SCRIPT = Path(__file__).with_name("clear_away.py")
 # The unit's StateDirectory; systemd makes it, so that no manifest names it.
 _HISTORY_STATE = "/var/lib/flink-history-server"
-_CONFIGURATION = ("/etc/flink", "/etc/flink-history")
+_CONFIGURATION = ("/etc/flink", "/etc/flink-history", housekeeping.CONFIGURATION)
 
 
 def remove(cluster: Cluster, facts: Mapping[str, Facts], dry: bool) -> ApplyReport:
@@ -61,7 +61,12 @@ def wanted(facts: Facts, dry: bool) -> dict[str, Any]:
     trees = [facts["mirror_server_program_directory"]] if served else []
     root = Path(facts["flink_home"]).parent
     if flink:
-        trees += [facts["flink_program_directory"], facts["flink_state_directory"], _HISTORY_STATE]
+        trees += [
+            facts["flink_program_directory"],
+            facts["flink_state_directory"],
+            _HISTORY_STATE,
+            housekeeping.STAMP,
+        ]
         trees += [folder for folder in _CONFIGURATION if folder in folders]
     if "metrics" in facts["flink_components"]:
         trees.append(facts["flink_carbon_configuration_directory"])
@@ -76,14 +81,19 @@ def wanted(facts: Facts, dry: bool) -> dict[str, Any]:
         "links": [entry["destination"] for entry in entries["links"]],
         "ours": [f"{root}/", f"{facts['flink_program_directory']}/", "/etc/flink", "/dev/null"],
         "files": [entry["destination"] for entry in entries["files"]],
-        "marked": [f"{root}/{name}" for name in ("flink-*", "pyflink-*", ".flink-*")] if flink else [],
+        "marked": [f"{root}/{name}" for name in ("flink-*", "pyflink-*", ".flink-*", ".pnda-removing-*")]
+        if flink
+        else [],
         "trees": [*trees, pillar.NODE],
         "folders": [folder for folder in reversed(folders) if not folder.startswith(kept)],
     }
 
 
 def _units(facts: Facts) -> list[str]:
+    cleaned = housekeeping.COMPONENT in facts["flink_components"]
     named = {
+        housekeeping.TIMER: cleaned,  # first, so that it starts nothing any more
+        housekeeping.SERVICE: cleaned,
         HISTORY_UNIT: bool(facts["flink_releases"]),
         METRICS_UNIT: "metrics" in facts["flink_components"],
         MIRROR_UNIT: bool(facts["mirror_server_components"]),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.errors import WorldError
-from provision import nodes, preview
+from provision import housekeeping, nodes, preview
 from provision.cluster import Cluster
 from provision.facts import Facts
 from provision.manifest import FORMULAS
@@ -162,6 +162,8 @@ def _units(facts: Facts) -> dict[str, dict[str, str]]:
         found[HISTORY_UNIT] = running
     if "metrics" in facts["flink_components"]:
         found[METRICS_UNIT] = running
+    if housekeeping.COMPONENT in facts["flink_components"]:
+        found[housekeeping.TIMER] = running
     if facts["mirror_server_components"]:
         found[MIRROR_UNIT] = running
     return found

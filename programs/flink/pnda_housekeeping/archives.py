@@ -2,7 +2,8 @@
 """Archives of finished jobs: those too old, and those over the number that the history server keeps.
 
 Layouts: a file JOB (Flink 1.x), and CLUSTER/applications/APPLICATION/{application-summary,jobs/JOB}
-(Flink 2.3), every name of 32 hex digits. Each file JOB and each APPLICATION counts as one.
+(Flink 2.3), every name of 32 hex digits. As in the history server, the number is one of files JOB and one
+of APPLICATIONs.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ APPLICATIONS = "applications"
 
 @dataclass(frozen=True)
 class Limits:
-    """What goes: older than ``oldest``, or not among the ``most`` newest (-1: no limit).
+    """What goes: older than ``oldest``, or not among the ``most`` newest of its layout.
 
     Nothing goes that is not older than ``youngest``: it may still be written. Times in seconds since 1970.
     """
@@ -38,8 +39,9 @@ def clean(storage: Storage, limits: Limits, dry: bool, report: PartReport) -> No
         left = storage.leftovers((), owner, dry, report.problem)
         if left:
             report.delete(f"{storage.label}: {left} that an earlier run had begun with")
-        limit = min(max(limits.oldest, _before_the_newest(storage, owner, limits.most)), limits.youngest)
+        over = _before_the_newest(storage, owner, limits.most)
         for parts, entry in _archives(storage, owner, report):
+            limit = min(max(limits.oldest, over[bool(parts)]), limits.youngest)
             if entry.modified >= limit:
                 report.keep("young enough, and among the newest")
             else:
@@ -50,12 +52,16 @@ def clean(storage: Storage, limits: Limits, dry: bool, report: PartReport) -> No
         report.problem(f"{storage.label}: {error}")
 
 
-def _before_the_newest(storage: Storage, owner: str, most: int) -> float:
-    """Return the time of the oldest of the ``most`` newest archives; 0 where there are not more."""
-    times = array("d", (entry.modified for _, entry in _archives(storage, owner, None)))
-    if most < 0 or len(times) <= most:
-        return 0.0
-    return sorted(times)[-most] if most else float("inf")
+def _before_the_newest(storage: Storage, owner: str, most: int) -> tuple[float, float]:
+    """Return the time of the oldest of the ``most`` newest in each layout; 0 where there are not more."""
+    times = array("d"), array("d")
+    for parts, entry in _archives(storage, owner, None):
+        times[bool(parts)].append(entry.modified)
+    return _oldest_kept(times[0], most), _oldest_kept(times[1], most)
+
+
+def _oldest_kept(times: array[float], most: int) -> float:
+    return sorted(times)[-most] if len(times) > most else 0.0
 
 
 def _archives(storage: Storage, owner: str, report: PartReport | None) -> Iterator[tuple[Parts, Entry]]:

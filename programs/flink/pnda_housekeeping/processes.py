@@ -99,7 +99,7 @@ def mentions(text: bytes, folder: bytes) -> bool:
 
 
 def _stat(pid: int) -> tuple[bytes, int, float]:
-    """Return state, flags and start (seconds since 1970, a second or two uncertain) of the process ``pid``."""
+    """Return state, flags and start (seconds since 1970, one or two uncertain) of the process ``pid``."""
     # The second field is a name in brackets, which may hold anything.
     after = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
     boot = next(line for line in _read("/proc/stat").splitlines() if line.startswith(b"btime "))

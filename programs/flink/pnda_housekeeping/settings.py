@@ -87,7 +87,7 @@ def fits(value: Any, kind: str) -> bool:
     if kind == "bool":
         return isinstance(value, bool)
     if kind == "int":
-        return isinstance(value, int) and not isinstance(value, bool)
+        return isinstance(value, int) and not isinstance(value, bool) and value > 0
     if kind == "float":
         return isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0
     if kind == "str":

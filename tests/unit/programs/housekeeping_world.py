@@ -1,4 +1,4 @@
-"""A node for `housekeeping`: real files under a temporary folder, and real servers that answer like Hadoop's."""
+"""A node for `housekeeping`: real files under a temporary folder, servers that answer like Hadoop's."""
 
 from __future__ import annotations
 
@@ -44,7 +44,8 @@ class Loopback:
                 asked.append(f"{self.command} {self.path}")
                 answer(self)
 
-            do_DELETE = do_GET
+            def do_DELETE(self) -> None:
+                self.do_GET()
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -133,9 +134,10 @@ class NameNode:
         name = "/" + str(path.relative_to(self.root))
         kind = "DIRECTORY" if path.is_dir() else "FILE"
         size = 0 if path.is_dir() else info.st_size
+        changed = int(info.st_mtime * 1000)
         return {
-            "pathSuffix": suffix, "type": kind, "length": size, "owner": self.owner_of(name), "group": "hadoop",
-            "modificationTime": int(info.st_mtime * 1000), "fileId": info.st_ino, "permission": "755",
+            "pathSuffix": suffix, "type": kind, "length": size, "owner": self.owner_of(name),
+            "group": "hadoop", "modificationTime": changed, "fileId": info.st_ino, "permission": "755",
         }  # fmt: skip
 
     def _answer(self, handler: BaseHTTPRequestHandler) -> None:
@@ -226,11 +228,14 @@ class Node:
         return [sys.executable, str(PROGRAM), "--configuration", str(self.configuration), *arguments]
 
     def run(self, *arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
-        """Run the program, alone with ``beside`` (a command that says `ready`) in a world of processes of its own.
+        """Run the program, alone with ``beside`` (a command that says something when it is ready).
 
-        Elsewhere there may be some that not even root can look into.
+        Elsewhere there may be processes that not even root can look into.
         """
-        script = 'if [ -n "$BESIDE" ]; then sh -c "$BESIDE" >"$SAID" & while ! [ -s "$SAID" ]; do sleep 0.05; done; fi; exec "$@"'
+        script = (
+            'if [ -n "$BESIDE" ]; then sh -c "$BESIDE" >"$SAID" & '
+            'while ! [ -s "$SAID" ]; do sleep 0.05; done; fi; exec "$@"'
+        )
         said = self.base / "said"
         said.unlink(missing_ok=True)
         environment = (

@@ -55,11 +55,12 @@ def test_what_is_young_stays(node: Node, folder: Path) -> None:
     assert tree(folder) == before
 
 
+WAIT = "exec python3 -c 'import time; print(1, flush=True); time.sleep(60)'"
 USES = {
-    "its arguments": "exec python3 -c 'import time; print(1, flush=True); time.sleep(60)' {}/pyflink",
-    "its environment": "JVM_ARGS=-Djava.io.tmpdir={} exec python3 -c 'import time; print(1, flush=True); time.sleep(60)'",
-    "its working directory": "cd {} && exec python3 -c 'import time; print(1, flush=True); time.sleep(60)'",
-    "an open file": "exec python3 -c 'import time; print(1, flush=True); time.sleep(60)' 5<{}/one.jar",
+    "its arguments": WAIT + " {}/pyflink",
+    "its environment": "JVM_ARGS=-Djava.io.tmpdir={} " + WAIT,
+    "its working directory": "cd {} && " + WAIT,
+    "an open file": WAIT + " 5<{}/one.jar",
 }
 
 
@@ -116,7 +117,7 @@ def test_links_and_odd_names_go_and_what_they_lead_to_stays(node: Node, folder: 
     (folder / "link").symlink_to(outside)
     (folder / "deeper").mkdir()
     (folder / "deeper" / "link").symlink_to(outside / "etc")
-    os.link(outside / "etc" / "passwd", folder / "hard")
+    (folder / "hard").hardlink_to(outside / "etc" / "passwd")
     (folder / "new\nline").write_text("x")
     (folder / "\udcff\udcfe").write_text("x")
     os.mkfifo(folder / "pipe")
@@ -205,7 +206,8 @@ def test_other_file_systems_are_not_entered(node: Node, folder: Path) -> None:
     (kept / "x").touch()
     words = " ".join(f"'{word}'" for word in node.words("--only", "temporary"))
     script = (
-        f"mount -t tmpfs none {folder}/tmpfs && touch {folder}/tmpfs/y && mount --bind {kept} {folder}/again && "
+        f"mount -t tmpfs none {folder}/tmpfs && touch {folder}/tmpfs/y && "
+        f"mount --bind {kept} {folder}/again && "
         f"{words} && test -e {folder}/tmpfs/y && test -e {folder}/again/x"
     )
     done = subprocess.run(
@@ -235,13 +237,13 @@ def test_a_user_who_swaps_folders_for_links_while_we_delete(node: Node, folder: 
                 (here / "a").mkdir(parents=True)
                 for name in range(40):
                     (here / "a" / f"f{name}").touch()
-                os.rename(here / "a", folder / f"was{number}")
-                os.symlink(victim / "a", here / "a")
+                (here / "a").rename(folder / f"was{number}")
+                (here / "a").symlink_to(victim / "a")
             with contextlib.suppress(OSError):
-                os.rename(here, folder / f"old{number}")
-                os.symlink(victim, here)
+                here.rename(folder / f"old{number}")
+                here.symlink_to(victim)
                 time.sleep(0.0005)
-                os.unlink(here)
+                here.unlink()
 
     thread = threading.Thread(target=swap)
     thread.start()

@@ -120,7 +120,9 @@ def test_the_cluster_that_is_measured_is_one(hosts: int, tmp_path: Path, lock: L
     (tmp_path / "bench.yml").write_text(render_case.cluster_file(hosts))
     found = fact_module.resolve(clusters.load(tmp_path / "bench.yml"), lock)
     assert len(found) == hosts
-    assert any(its["flink_components"] == ["client", "history_server"] for its in found.values())
+    assert any(
+        its["flink_components"] == ["client", "housekeeping", "history_server"] for its in found.values()
+    )
 
 
 def test_the_production_example_is_a_whole_cluster(production: tuple[Cluster, dict[str, Facts]]) -> None:

@@ -41,11 +41,11 @@ def test_facts_are_flat_complete_and_plain(facts: dict[str, Facts]) -> None:
 def test_roles_decide_components(facts: dict[str, Facts]) -> None:
     found = {host: its["flink_components"] for host, its in facts.items()}
     assert found == {
-        "edge-1": ["client"],
-        "edge-2": ["client"],
-        "manager-1": ["history_server"],
-        "manager-2": ["history_server", "metrics"],
-        "both-1": ["client", "history_server"],
+        "edge-1": ["client", "housekeeping"],
+        "edge-2": ["client", "housekeeping"],
+        "manager-1": ["history_server", "housekeeping"],
+        "manager-2": ["history_server", "housekeeping", "metrics"],
+        "both-1": ["client", "housekeeping", "history_server"],
         "kafka-1": [],
     }
     assert {its["flink_history_host"] for its in facts.values()} == {"manager-1"}
@@ -180,7 +180,7 @@ def test_everything_that_the_server_reads_restarts_it(facts: dict[str, Facts]) -
 
 def test_every_directory_comes_after_its_parent(facts: dict[str, Facts]) -> None:
     known = {"/", "/etc", "/usr/lib", "/var/lib", "/var/log", "/opt", "/pnda"}
-    for order in (["install", "client", "history_server"],):
+    for order in (["install", "client", "history_server", "housekeeping"],):
         for component in order:
             for entry in facts["manager-1"]["flink_directories"] + facts["edge-1"]["flink_directories"]:
                 if entry["component"] == component:
@@ -195,7 +195,8 @@ def test_the_manifest_uses_every_template_and_program() -> None:
         ("program", manifest.FLINK.programs, "*"),
     ):
         named = {row["source"] for row in rows if row["kind"] == kind}
-        assert named == {path.name for path in folder.glob(pattern)}
+        found = {path.relative_to(folder) for path in folder.rglob(pattern) if path.is_file()}
+        assert named == {str(path) for path in found if "__pycache__" not in path.parts}
 
 
 def test_overrides_win_and_reach_their_own_server_only(facts: dict[str, Facts]) -> None:

@@ -360,7 +360,12 @@ def test_retentions_that_whisper_refuses(tmp_path: Path, text: str) -> None:
     assert retention.fault(text)
     path = tmp_path / "flavours.yml"
     path.write_text(flavours.PATH.read_text().replace('"10s:1d,1m:7d"', f'"{text}"'))
-    with pytest.raises(UsageError, match=r"flavours\.yml:15: "):
+    line = (
+        next(number for number, its in enumerate(path.read_text().splitlines(), 1) if text in its)
+        if text
+        else 0
+    )
+    with pytest.raises(UsageError, match=rf"flavours\.yml:{line or '[0-9]+'}: "):
         flavours.flavours(path)
 
 

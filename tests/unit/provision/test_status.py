@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from core.errors import WorldError
-from provision import nodes, preview, probe, status
+from provision import housekeeping, nodes, preview, probe, status
 from provision.cluster import Cluster
 from provision.facts import Facts
 
@@ -27,6 +27,7 @@ def host(facts: dict[str, Facts], tmp_path: Path) -> Facts:
     its = copy.deepcopy(facts["edge-1"])
     base = str(tmp_path / "node")
     its["flink_user"] = "root"
+    its["flink_components"] = ["client"]  # units are judged below: systemd is no part of this tree
     its["flink_state_directory"] = base + its["flink_state_directory"]
     for kind in ("directories", "files", "links"):
         for entry in its[f"flink_{kind}"]:
@@ -47,6 +48,7 @@ def host(facts: dict[str, Facts], tmp_path: Path) -> Facts:
         Path(entry["destination"]).chmod(int(entry["mode"], 8))
     content = preview.render(its)
     for entry in its["flink_files"]:
+        Path(entry["destination"]).parent.mkdir(parents=True, exist_ok=True)
         Path(entry["destination"]).write_bytes(content[entry["destination"]])
         Path(entry["destination"]).chmod(int(entry["mode"], 8))
     for entry in its["flink_links"]:
@@ -148,12 +150,14 @@ def test_the_history_server_is_asked_for_its_version(facts: dict[str, Facts]) ->
     answer: dict[str, Any] = {f"path:{path}": wanted for path, wanted in status.expected(its).items()}
     answer |= {
         f"unit:{status.HISTORY_UNIT}": {"UnitFileState": "enabled", "ActiveState": "failed"},
+        f"unit:{housekeeping.TIMER}": {"UnitFileState": "disabled", "ActiveState": "active"},
         "user:flink": {},
         "command:ready": {"code": 1, "said": "history-server-ready: no answer\nsee the log"},
     }
     found = status.judge(its, answer)
     assert f"{status.HISTORY_UNIT}: ActiveState is failed, not active" in found.drift
     assert "history server: history-server-ready: no answer" in found.drift
+    assert f"{housekeeping.TIMER}: UnitFileState is disabled, not enabled" in found.drift
     answer["command:ready"] = {"code": 0, "said": ""}
     assert status.judge(its, answer).history_server == "2.3.0"
 
