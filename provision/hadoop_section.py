@@ -1,4 +1,4 @@
-"""The section ``hadoop`` of a cluster file: where Flink takes Hadoop's classes from, and where its daemons answer."""
+"""The section ``hadoop`` of a cluster file: where Flink takes Hadoop from, and where its daemons answer."""
 
 from __future__ import annotations
 
