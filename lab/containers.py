@@ -124,7 +124,7 @@ def _mounts(lab: Lab, host: str) -> tuple[list[str], list[str]]:
         return [f"{source}:{target}:ro", *more], [f"{target} {source.stat().st_ino}"]
     if _kind(host) in {"edge", "manager"}:
         return [f"{lab.shared_volume}:/pnda", f"{lab.salt_volume}:/opt/pnda-salt:ro"], []
-    return [], []
+    return ([f"{lab.salt_volume}:/opt/pnda-salt:ro"] if _kind(host) == "graphite" else []), []
 
 
 def _alive(lab: Lab) -> dict[str, str]:
