@@ -14,6 +14,7 @@ from provision import nodes
 from provision.manifest import FORMULAS, has_components
 
 Snapshot = dict[str, dict[str, Any]]
+_CARBON_FILES = ("carbon.conf", "storage-schemas.conf", "storage-aggregation.conf")
 
 
 def facts_folder(lab: Lab) -> Path:
@@ -63,8 +64,13 @@ def _of_host(lab: Lab, host: str, facts: Mapping[str, Any]) -> Snapshot:
         for kind in ("directories", "files", "links")
         for entry in facts[f"{formula.name}_{kind}"]
     ]
+    # What is not ours alone, and so not in the manifest.
+    shared = [f"{facts['flink_carbon_directory']}/{name}" for name in _CARBON_FILES]
     wanted = {
-        "paths": [entry["destination"] for entry in managed],
+        "paths": [
+            *(entry["destination"] for entry in managed),
+            *(shared if "metrics" in facts["flink_components"] else ()),
+        ],
         "trees": [release["home"] for release in facts["flink_releases"]],
         "units": [
             "flink-history-server.service",

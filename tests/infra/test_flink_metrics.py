@@ -55,6 +55,12 @@ while time.time() < until and found != wanted:
             found[name] = wanted[name] if wanted[name] in values else values
 print(json.dumps([found, os.path.exists(os.path.join(folder, "flink/by_job/pnda-probe"))]))
 """
+LIMIT = """
+import sys
+from carbon.conf import read_config
+options = {"config": sys.argv[1], "instance": "a", "pidfile": "", "logdir": ""}
+print(read_config("carbon-cache", options, ROOT_DIR="/")["MAX_CREATES_PER_MINUTE"])
+"""
 IDS = "4fb6ad0b53a1a4a4f4a5b8c4a9b3a9f1.570f707193e0fe32f4d86d067aba243b"
 RAW = f"flink.by_job.j.operator.o.{IDS}.0"
 
@@ -97,6 +103,12 @@ def test_carbon_has_read_its_settings(host: Any, facts: dict[str, Any]) -> None:
     program = f"{facts['flink_program_directory']}/unit-stale"
     done = host.run("%s carbon-cache.service %s/carbon.conf", program, facts["flink_carbon_directory"])
     assert done.rc == 1, done.stdout
+
+
+def test_carbon_makes_new_series_fast_enough(host: Any, facts: dict[str, Any]) -> None:
+    limit = facts["flink_carbon_creates_per_minute"]
+    said = host.check_output("python3 -c %s %s", LIMIT, f"{facts['flink_carbon_directory']}/carbon.conf")
+    assert not limit or float(said) == limit
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ def test_a_taken_port_fails_the_roll_out_and_is_named(ansible_lab: UpLab, engine
 @pytest.fixture
 def run(ansible_lab: UpLab) -> Run:
     """A small run whose topics are there."""
-    found = replace(job_run.new(ansible_lab.lab), records=500, per_second=500)
+    found = replace(job_run.new(ansible_lab.lab), records=500, per_second=500, hold=0)
     job_run.prepare(found)
     return found
 

@@ -39,7 +39,7 @@ def test_a_second_run_fetches_and_changes_nothing(any_lab: UpLab) -> None:
     again = up(any_lab.lab.name, any_lab.engine, "--no-jobs")
     assert (again["requests"], again["fetched_bytes"]) == (0, 0)
     assert again["containers_made"] == []
-    assert again["changed"] == {"mirror-1": 0, "edge-1": 0, "manager-1": 0}
+    assert again["changed"] == {"mirror-1": 0, "edge-1": 0, "manager-1": 0, "graphite-1": 0}
     assert snapshot.differences(before, snapshot.take(any_lab.lab)) == []
 
 
@@ -69,7 +69,7 @@ def test_the_comparison_sees_a_changed_mode_and_a_flipped_byte(ansible_lab: UpLa
 
 def test_switching_the_engine_on_a_living_lab_changes_nothing(salt_lab: UpLab) -> None:
     again = up(salt_lab.lab.name, "ansible", "--no-jobs")
-    assert again["changed"] == {"mirror-1": 0, "edge-1": 0, "manager-1": 0}
+    assert again["changed"] == {"mirror-1": 0, "edge-1": 0, "manager-1": 0, "graphite-1": 0}
     assert again["containers_made"] == []
 
 
