@@ -9,6 +9,7 @@ from core import tasks as core_tasks
 from lab import tasks as lab_tasks
 from mirror import repair_tasks
 from mirror import tasks as mirror_tasks
+from provision import queue_tasks
 from provision import tasks as provision_tasks
 from tests import tasks as tests_tasks
 
@@ -23,4 +24,5 @@ mirror_tasks.ns.add_task(repair_tasks.repair)
 ns.add_collection(mirror_tasks.ns)
 ns.add_collection(provision_tasks.cluster_ns)
 ns.add_collection(provision_tasks.options_ns)
+ns.add_collection(queue_tasks.ns)
 ns.add_collection(provision_tasks.ns)
