@@ -18,6 +18,7 @@ from provision import (
     host_names,
     housekeeping_section,
     lines,
+    logs_section,
     metrics_section,
     mirror_ca,
     mirror_section,
@@ -28,6 +29,7 @@ from provision.flavours import Flavour, flavours
 from provision.hadoop_section import Hadoop
 from provision.history_section import HistoryServer
 from provision.housekeeping_section import Housekeeping
+from provision.logs_section import Logs
 from provision.metrics_section import Metrics
 from provision.mirror_section import MirrorServer
 from provision.queues_section import Queues
@@ -77,8 +79,10 @@ class Cluster:
     history: HistoryServer
     metrics: Metrics
     housekeeping: Housekeeping
+    logs: Logs
     configuration: Mapping[str, str]
     other_options: tuple[str, ...]
+    application_loggers: tuple[str, ...]
     document: Document = field(repr=False, compare=False)
 
     def with_role(self, role: str) -> tuple[Host, ...]:
@@ -157,8 +161,10 @@ class _Reader:
             metrics=self._metrics(hosts, flavour),
             hadoop=hadoop,
             housekeeping=housekeeping_section.read(self.document, flavour, hadoop),
+            logs=logs_section.read(self.document, {role for host in hosts for role in host.roles}),
             configuration=self._configuration(("flink", "configuration"), legacy, history=False),
             other_options=tuple(self.flink.get("other_options", ())),
+            application_loggers=tuple(self.flink.get("application_loggers", ())),
             document=self.document,
         )
 

@@ -12,6 +12,7 @@ from provision import (
     history_server,
     housekeeping,
     lines,
+    log_shipping,
     manifest,
     mirror_ca,
     mirror_server,
@@ -60,7 +61,11 @@ def resolve(cluster: Cluster, lock: Lock) -> dict[str, Facts]:
         ]:
             found.append(release(cluster.history.version, False))
         deletes = "history_server" not in components or "history_server" in first
-        own = {**history_server.facts(cluster, deletes), **carbon.facts(cluster, roles)}
+        own = {
+            **history_server.facts(cluster, deletes),
+            **carbon.facts(cluster, roles),
+            **log_shipping.facts(cluster, roles),
+        }
         cleaned = housekeeping.facts(
             cluster, components, "history_server" in first, [item["version"] for item in found], _STATE
         )
@@ -86,7 +91,8 @@ def resolve(cluster: Cluster, lock: Lock) -> dict[str, Facts]:
 def _components(cluster: Cluster, roles: frozenset[str]) -> list[str]:
     """Return the components of a host with ``roles``, each once (two roles may bring the same one)."""
     names = [name for role, its in _COMPONENTS.items() if role in roles for name in its]
-    return list(dict.fromkeys([*names, *carbon.components(cluster, roles)]))
+    names += [*carbon.components(cluster, roles), *log_shipping.components(cluster, roles)]
+    return list(dict.fromkeys(names))
 
 
 def _first(cluster: Cluster, component: str) -> Host | None:

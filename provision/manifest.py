@@ -39,8 +39,8 @@ class Formula:
 
 FLINK = Formula(
     "flink",
-    ("install", "client", "history_server", "metrics", "housekeeping"),
-    ("history_server", "metrics"),
+    ("install", "client", "history_server", "metrics", "housekeeping", "logs"),
+    ("history_server", "metrics", "logs"),
 )
 MIRROR_SERVER = Formula("mirror_server", ("server",), ("server",))
 YARN_QUEUES = Formula("yarn_queues", ("policy",), ())
@@ -124,6 +124,9 @@ def _resolved(rows: list[dict[str, Any]], scope: Scope, shape: Any) -> Iterator[
             continue
         if "needs" in row and not scope.names[row["needs"]]:
             continue
+        shipper = scope.names.get("log_shipper")
+        if row.get("shipper", shipper) != shipper:
+            continue
         for names in _each(row, scope):
             if row.get("parser", names.get("parser")) == names.get("parser"):
                 yield shape(row, {**scope.names, **names})
@@ -183,11 +186,13 @@ def _schema(formula: Formula) -> dict[str, Any]:
         "destination": text,
     }
     owned = {"owner": text, "group": text, "mode": {"type": "string", "pattern": "^[01][0-7]{3}$"}}
-    directory = {**common, **owned, "first": {"type": "boolean"}}
+    shipper = {"shipper": {"enum": ["rsyslog", "logstash"]}}
+    directory = {**common, **owned, **shipper, "first": {"type": "boolean"}}
     file = {
         **common,
         **owned,
         "needs": text,
+        **shipper,
         "parser": {"enum": ["legacy", "yaml"]},
         "kind": {"enum": ["template", "program"]},
         "source": text,

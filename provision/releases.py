@@ -132,6 +132,11 @@ def configuration(cluster: Cluster, version: str) -> dict[str, str]:
         "python.executable": python,
         "python.client.executable": python,
         "yarn.application.queue": cluster.yarn_queue,
+        # YARN puts the container's own folder in the place of <LOG_DIR> (ContainerLaunch.expandEnvironment).
+        "containerized.master.env.PNDA_FLINK_LOG": "<LOG_DIR>/flink.log",
+        "containerized.taskmanager.env.PNDA_FLINK_LOG": "<LOG_DIR>/flink.log",
+        # What a job prints goes to the log, which rolls: YARN's own taskmanager.out grows without bound.
+        "taskmanager.system-out.mode": "LOG",
         **cluster.configuration,
     }
 

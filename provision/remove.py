@@ -13,11 +13,17 @@ from provision.cluster import Cluster
 from provision.facts import Facts
 from provision.manifest import FORMULAS
 from provision.report import ApplyError, ApplyReport, HostResult
-from provision.status import HISTORY_UNIT, METRICS_UNIT, MIRROR_UNIT, carbon_rules
+from provision.status import HISTORY_UNIT, LOGS_UNIT, METRICS_UNIT, MIRROR_UNIT, carbon_rules
 
 _SCRIPT = Path(__file__).with_name("clear_away.py")
 # The unit's StateDirectory; systemd makes it, so that no manifest names it.
 _HISTORY_STATE = "/var/lib/flink-history-server"
+# Its positions and what waits in its queue are nothing to a host that ships no logs.
+_SHIPPER = (
+    "/etc/systemd/system/pnda-flink-logs.service",
+    "/etc/pnda-flink-logs",
+    "/var/lib/pnda-flink-logs",
+)
 _CONFIGURATION = ("/etc/flink", "/etc/flink-history", housekeeping.CONFIGURATION)
 
 
@@ -66,6 +72,7 @@ def wanted(facts: Facts, dry: bool) -> dict[str, Any]:
             facts["flink_state_directory"],
             _HISTORY_STATE,
             housekeeping.STAMP,
+            *_SHIPPER,
         ]
         trees += [folder for folder in _CONFIGURATION if folder in folders]
     if "metrics" in facts["flink_components"]:
@@ -96,6 +103,7 @@ def _units(facts: Facts) -> list[str]:
         housekeeping.SERVICE: cleaned,
         HISTORY_UNIT: bool(facts["flink_releases"]),
         METRICS_UNIT: "metrics" in facts["flink_components"],
+        LOGS_UNIT: bool(facts["flink_components"]),
         MIRROR_UNIT: bool(facts["mirror_server_components"]),
     }
     return [unit for unit, there in named.items() if there]

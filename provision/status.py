@@ -17,6 +17,7 @@ from provision.report import columns
 HISTORY_UNIT = "flink-history-server.service"
 MIRROR_UNIT = "pnda-mirror.service"
 METRICS_UNIT = "pnda-carbon-aggregator.service"
+LOGS_UNIT = "pnda-flink-logs.service"
 _ABSENT = {"type": "absent"}
 
 
@@ -166,6 +167,8 @@ def _units(facts: Facts) -> dict[str, dict[str, str]]:
         found[housekeeping.TIMER] = running
     if facts["mirror_server_components"]:
         found[MIRROR_UNIT] = running
+    if facts["flink_log_shipper"] == "rsyslog":
+        found[LOGS_UNIT] = running
     return found
 
 

@@ -72,6 +72,8 @@ FIXTURES: dict[str, tuple[str, tuple[tuple[str, str], ...], Callable[[Facts], No
     "queues": ("edge-1", samples.QUEUES, queued),
     "mirror-server": ("mirror-1", samples.SERVED, lambda _: None),
     "mirror-by-tls": ("both-1", samples.BY_TLS, lambda _: None),
+    "logs-by-rsyslog": ("both-1", samples.SHIPPED, lambda _: None),
+    "logs-by-logstash": ("both-1", samples.BY_LOGSTASH, lambda _: None),
     "odd-values": ("both-1", (), odd),
     "odd-values-1.20": ("both-1", (("[1.20.5, 2.3.0]", "[1.20.5]"),), odd),
 }
@@ -141,8 +143,8 @@ def by_ansible(fixtures: dict[str, Facts], tmp_path_factory: pytest.TempPathFact
         }
     )
     handlers = [
-        {"name": f"Restart the {what} server", "ansible.builtin.meta": "noop"}
-        for what in ("history", "mirror")
+        {"name": f"Restart the {what}", "ansible.builtin.meta": "noop"}
+        for what in ("history server", "mirror server", "log shipper")
     ]
     play = [{"name": "Parity", "hosts": "all", "gather_facts": False, "tasks": tasks, "handlers": handlers}]
     (folder / "play.json").write_text(json.dumps(play))

@@ -63,6 +63,21 @@ BY_TLS = (
 # A change for cluster_file: the history server deletes archives by their age, too.
 OLD_ARCHIVES_GO = ("    retained_jobs: 7\n", "    retained_jobs: 7\n    retained_ttl: 30 d\n")
 
+# Changes for cluster_file: logs are shipped by rsyslog, also those of containers.
+SHIPPED = (
+    ("both-1: {roles: [EDGE, FLINK]}", "both-1: {roles: [EDGE, FLINK, YARN]}\n  worker-1: {roles: [YARN]}"),
+    (
+        "flink:\n",
+        "logs:\n"
+        "  shipper: rsyslog\n"
+        "  receiver: logs-1:6514\n"
+        "yarn:\n"
+        "  delete_debug_delay_seconds: 600\n"
+        "flink:\n",
+    ),
+)
+BY_LOGSTASH = (*SHIPPED, ("shipper: rsyslog", "shipper: logstash"))
+
 
 # Changes for cluster_file: the cluster has queues, and rules for them.
 QUEUES = (
