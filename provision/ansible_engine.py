@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from core.process import run
-from provision import inventory
+from provision import inventory, privilege
 from provision.cluster import Cluster
 from provision.facts import Facts
 from provision.progress import Progress, following, phrase
@@ -46,7 +46,10 @@ def roll_out(cluster: Cluster, facts: Mapping[str, Facts], check: bool) -> dict[
             tied=True,
         )
     (folder / "playbook.log").write_text(done.stdout + done.stderr)
-    found = results(summary, facts)
+    found = {
+        host: replace(result, failed=privilege.refusal(cluster, result.failed) or result.failed)
+        for host, result in results(summary, facts).items()
+    }
     if done.code != 0 and not any(result.failed for result in found.values()):
         # Not a task's failure: a broken role or inventory, which is no single host's fault.
         reason = f"ansible-playbook ended with {done.code}:\n{done.tail()}"

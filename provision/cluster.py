@@ -67,6 +67,7 @@ class Cluster:
     mirror_server: MirrorServer | None
     mirror_ca: Path | None
     ssh_config: Path | None
+    become: bool
     salt_python: str
     at_once: int
     versions: tuple[str, ...]
@@ -149,6 +150,7 @@ class _Reader:
             mirror_server=self._mirror_server(hosts),
             mirror_ca=mirror_ca.read(self.document, mirror_uri, ROOT),
             ssh_config=ROOT / ssh_config if ssh_config else None,
+            become=connection.get("become", False),
             salt_python=connection.get("salt_python", DEFAULT_SALT_PYTHON),
             at_once=connection.get("at_once", DEFAULT_AT_ONCE),
             versions=versions,

@@ -60,6 +60,8 @@ def _settings(cluster: Cluster, folder: Path) -> str:
             "interpreter_python = /usr/bin/python3",
             "retry_files_enabled = false",
             "nocows = true",
+            "[privilege_escalation]",
+            f"become = {str(cluster.become).lower()}",  # by sudo, which Ansible calls with -n
             "[ssh_connection]",
             "pipelining = true",
             f"ssh_args = {ssh}",

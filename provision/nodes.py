@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from core.errors import WorldError
 from core.process import Finished, run, threads
+from provision import privilege
 from provision.cluster import DEFAULT_AT_ONCE, Cluster
 
 T = TypeVar("T")
@@ -22,12 +23,17 @@ class UnreachableError(WorldError):
     """A host does not answer by ssh; the message says why."""
 
 
+class NotRootError(WorldError):
+    """A host's user, by ssh, may not become root without a password; the message says what is missing."""
+
+
 def remote(
     cluster: Cluster, host: str, words: Sequence[str], *, stdin: str = "", timeout: float = 120
 ) -> Finished:
     """Run ``words`` (quoted here) on ``host`` as root and return how it ended.
 
-    Raises UnreachableError where ssh has no way to the host, WorldError at the time limit (seconds).
+    Raises UnreachableError where ssh has no way to the host, NotRootError where its user may not become
+    root there, WorldError at the time limit (seconds).
     """
     options = ["-F", str(cluster.ssh_config)] if cluster.ssh_config else []
     command = [
@@ -39,11 +45,14 @@ def remote(
         "ConnectTimeout=10",
         host,
         "--",
-        shlex.join(words),
+        shlex.join(privilege.as_root(cluster, words)),
     ]
     done = run(command, timeout=timeout, stdin=stdin, check=False, what=f"ssh {host}")
     if done.code == _UNREACHED:
         raise UnreachableError(f"{host} cannot be reached by ssh: {done.tail()}")
+    refusal = privilege.refusal(cluster, done.stderr) if done.code != 0 else ""
+    if refusal:
+        raise NotRootError(f"{host}: {refusal}")
     return done
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from collections.abc import Mapping
 from typing import Any
 
 from core.errors import PndaError
 from core.process import Finished, run, threads
-from provision import pillar
+from provision import pillar, privilege
 from provision.cluster import Cluster, Host
 from provision.fact_text import FactTexts
 from provision.facts import Facts
@@ -67,14 +68,19 @@ def _host(cluster: Cluster, host: Host, text: str, facts: Facts, check: bool) ->
         f"--out=json --log-level=error state.apply {formulas}{' test=True' if check else ''}"
     )
     options = ["-F", str(cluster.ssh_config)] if cluster.ssh_config else []
-    words = ["ssh", *options, "-o", "BatchMode=yes", host.name, script]
+    words = ["ssh", *options, "-o", "BatchMode=yes", host.name, _remote(cluster, script)]
     done = run(words, timeout=_SECONDS, stdin=pillar.bundle(folder), check=False, what=f"ssh {host.name}")
     (folder / "salt-call.log").write_text(done.stdout + done.stderr)
     if done.code == 255:
         return HostResult(0, (), f"cannot be reached by ssh: {done.tail()}")
     if done.code == 77:
         return HostResult(0, (), done.tail())
-    return result_of(done)
+    refusal = privilege.refusal(cluster, done.stderr) if done.code != 0 else ""
+    return HostResult(0, (), refusal) if refusal else result_of(done)
+
+
+def _remote(cluster: Cluster, script: str) -> str:
+    return shlex.join(privilege.as_root(cluster, ["sh", "-c", script])) if cluster.become else script
 
 
 def result_of(done: Finished) -> HostResult:

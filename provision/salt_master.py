@@ -115,7 +115,7 @@ def _ssh(cluster: Cluster, host: str) -> dict[str, Any]:
         ["ssh", *options, "-G", host], timeout=30, what=f"ssh -G {host}", failure=UsageError,
         cure="see connection.ssh_config in the cluster file",
     )  # fmt: skip
-    return entry(done.stdout)
+    return {**entry(done.stdout), **({"sudo": True} if cluster.become else {})}
 
 
 def entry(said: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import pytest
 from lab.engine import alive, docker
 from lab.model import CHECKOUT, Lab, lab_named
 from lab.network import LABEL
+from lab.up import mirror
 
 _SECONDS = 1800
 
@@ -79,6 +80,29 @@ def ansible_lab() -> Iterator[UpLab]:
 @pytest.fixture(scope="session")
 def salt_lab() -> Iterator[UpLab]:
     yield from lab_up("test-salt", "salt")
+
+
+@pytest.fixture(scope="session")
+def bare_lab() -> Iterator[Lab]:
+    """Nodes with nothing but Salt's environment, and their mirror, which they reach by TLS.
+
+    Who uses it leaves the nodes as bare as they were.
+    """
+    lab = lab_named("test-bare")
+    inv("down", "--name", lab.name)
+    try:
+        mirror(lab)
+        inv("lab.nodes", "--name", lab.name, "--engine", "salt")
+        text = lab.cluster_file.read_text()
+        plain = "  base_uri: http://mirror-1 "
+        assert plain in text
+        authority = (lab.site / "tls" / "ca.pem").relative_to(lab.checkout)
+        lab.cluster_file.write_text(text.replace(plain, f"  ca: {authority}\n  base_uri: https://mirror-1 "))
+        inv("provision.apply", "--cluster", str(lab.cluster_file), "--limit", "mirror-1")
+        yield lab
+    finally:
+        if os.environ.get("PNDA_KEEP_LABS") != "1":
+            inv("down", "--name", lab.name)
 
 
 @pytest.fixture

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import tarfile
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,8 +13,7 @@ import pytest
 from core.process import run
 from lab.containers import execute
 from lab.engine import docker
-from lab.model import CHECKOUT, Lab, lab_named
-from lab.up import mirror
+from lab.model import CHECKOUT, Lab
 from tests.lab.conftest import inv
 
 HOSTS = ("mirror-1", "edge-1", "manager-1")
@@ -27,34 +24,6 @@ ANSWER = 600.0
 FULL = 1200
 
 Results = dict[str, Any]  # a host's word: its states, or whatever else it said
-
-
-@pytest.fixture(scope="module")
-def bare() -> Iterator[Lab]:
-    """Nodes with nothing but Salt's environment, and what `cluster.render --salt` makes for them.
-
-    They fetch by TLS, and believe the lab's own authority.
-    """
-    lab = lab_named("test-salt-ways")
-    inv("down", "--name", lab.name)
-    try:
-        mirror(lab)
-        inv("lab.nodes", "--name", lab.name, "--engine", "salt")
-        by_tls(lab)
-        inv("cluster.render", "--cluster", str(lab.cluster_file), "--salt")
-        yield lab
-    finally:
-        if os.environ.get("PNDA_KEEP_LABS") != "1":
-            inv("down", "--name", lab.name)
-
-
-def by_tls(lab: Lab) -> None:
-    """Have the cluster file of ``lab`` name its mirror by https."""
-    text = lab.cluster_file.read_text()
-    plain = "  base_uri: http://mirror-1 "
-    assert plain in text
-    authority = (lab.site / "tls" / "ca.pem").relative_to(lab.checkout)
-    lab.cluster_file.write_text(text.replace(plain, f"  ca: {authority}\n  base_uri: https://mirror-1 "))
 
 
 def program(name: str) -> str:
@@ -114,7 +83,9 @@ def changed(results: Results) -> dict[str, int]:
 
 
 @pytest.fixture(scope="module")
-def master(bare: Lab) -> Lab:
+def master(bare_lab: Lab) -> Lab:
+    bare = bare_lab
+    inv("cluster.render", "--cluster", str(bare.cluster_file), "--salt")
     buffer = io.BytesIO()
     made = bare.folder / "salt-master"
     with tarfile.open(fileobj=buffer, mode="w") as tar:

@@ -234,7 +234,7 @@ def test_one_lock_with_one_version_is_enough(tmp_path: Path) -> None:
     assert its["flink_history_version"] == "1.20.5"
 
 
-def _shape(value: Any, options: dict[str, Any], where: str) -> None:
+def shape(value: Any, options: dict[str, Any], where: str) -> None:
     assert set(value) == set(options), where
     types = {"str": str, "path": str, "int": int, "list": list, "dict": dict}
     for key, spec in options.items():
@@ -243,7 +243,7 @@ def _shape(value: Any, options: dict[str, Any], where: str) -> None:
         assert spec["description"], f"{where}.{key}"
         if "options" in spec:
             for item in value[key] if spec["type"] == "list" else [value[key]]:
-                _shape(item, spec["options"], f"{where}.{key}")
+                shape(item, spec["options"], f"{where}.{key}")
         elif spec["type"] == "list":
             assert spec["elements"] == "str", f"{where}.{key}"
         if "choices" in spec:
@@ -260,7 +260,7 @@ def test_the_role_declares_exactly_the_facts(formula: manifest.Formula, served: 
     text = (ROOT / "roles" / formula.name / "meta" / "argument_specs.yml").read_text()
     options = yaml.safe_load(text)["argument_specs"]["main"]["options"]
     for host, its in served.items():
-        _shape(own(its, formula), options, host)
+        shape(own(its, formula), options, host)
 
 
 @pytest.mark.parametrize("formula", manifest.FORMULAS, ids=lambda formula: formula.name)
@@ -268,7 +268,7 @@ def test_the_pillar_example_is_a_hosts_facts(formula: manifest.Formula, served: 
     example = yaml.safe_load((ROOT / "salt-states" / formula.name / "pillar.example").read_text())
     assert set(example) == set(own(served["both-1"], formula))
     text = (ROOT / "roles" / formula.name / "meta" / "argument_specs.yml").read_text()
-    _shape(example, yaml.safe_load(text)["argument_specs"]["main"]["options"], "pillar.example")
+    shape(example, yaml.safe_load(text)["argument_specs"]["main"]["options"], "pillar.example")
 
 
 def test_the_reference_names_every_fact(facts: dict[str, Facts]) -> None:
