@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from core import console
 from provision import ansible_engine, inventory, salt_engine
@@ -63,6 +64,24 @@ def test_ansible_tells_each_host_as_it_ends(
     assert all(
         result == HostResult(1, ("Do it",), "", ("",)) for host, result in found.items() if host != "edge-2"
     )
+
+
+def test_a_host_is_told_while_ansible_is_at_work_on_others(
+    here: Cluster, facts: dict[str, Facts], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Our own playbook with other work in it: edge-1 does not end before edge-2 was told.
+    plays = yaml.safe_load(inventory.PLAYBOOK.read_text())
+    told = "grep -q 'edge-2.*\"ended\"' $PNDA_SUMMARY"
+    waits = f"for n in $(seq 600); do {told} && exit 0; sleep 0.1; done; echo nobody >&2; exit 1"
+    script = f"case {{{{ inventory_hostname }}}} in edge-1) {waits};; esac"
+    for play in plays:
+        del play["roles"]
+        play |= {"connection": "local", "tasks": [{"ansible.builtin.shell": script}]}
+    (tmp_path / "site.json").write_text(json.dumps(plays))
+    monkeypatch.setattr(inventory, "PLAYBOOK", tmp_path / "site.json")
+    able = {host: facts[host] for host in ("edge-1", "edge-2")}
+    found = ansible_engine.roll_out(here, able, check=False)
+    assert {host: result.failed for host, result in found.items()} == {"edge-1": "", "edge-2": ""}
 
 
 def test_hosts_that_ansible_did_not_come_to_are_not_called_unchanged(
