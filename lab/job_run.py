@@ -18,8 +18,8 @@ from lab.model import Lab
 USER = "pnda"
 FOLDER = "/home/pnda/lab"
 PREFIX = "lab-"
-_SUBMIT_SECONDS = 180.0
-_JOB_SECONDS = 180.0
+_SUBMIT_SECONDS = 300.0
+_JOB_SECONDS = 300.0
 _TARGET = ("-t", "remote", "-Drest.address=edge-1", "-Drest.port=8081")
 # A job that cannot work says so after one more try, instead of trying for ever.
 _RETRIES = (

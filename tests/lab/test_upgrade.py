@@ -1,0 +1,145 @@
+"""A lab's way from 1.20.4 to 2.3.0 and back, in this order: archived jobs stay, what fails is put back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from core.errors import WorldError
+from lab import history, http, job_run, shape
+from lab.containers import execute
+from lab.history import address
+from lab.model import Lab
+from mirror import lockfile
+from provision import option_catalogue, option_refresh
+from tests.lab.conftest import UpLab, inv, lab_up, up
+from tests.lab.test_main_job import JOBS
+
+OLD, NEW, NEWEST = "1.20.4", "1.20.5", "2.3.0"
+UNIT = "flink-history-server.service"
+WITH_FLINK = ("edge-1", "manager-1")
+
+
+@pytest.fixture(scope="module")
+def upgraded() -> Iterator[UpLab]:
+    """A lab with Flink 1.20.4, and one job of it in the history server."""
+    for found in lab_up("test-upgrade", "ansible", "--flink", OLD, "--no-jobs"):
+        a_job(found.lab)
+        yield found
+
+
+def a_job(lab: Lab) -> str:
+    """Run a small job to its end, see it in the history server, and return it."""
+    small = replace(job_run.new(lab), records=400)
+    job_run.prepare(small)
+    job = job_run.generate(small)
+    history.wait_for(lab, [job])
+    return job.id
+
+
+def provision(lab: Lab, task: str, *words: str) -> tuple[int, dict[str, Any], str]:
+    """Run a task on the lab; return its exit code, its document and what it said."""
+    done = inv("--json", f"provision.{task}", "--cluster", str(lab.cluster_file), *words, check=False)
+    return done.returncode, json.loads(done.stdout) if done.stdout.strip() else {}, done.stderr
+
+
+def served(lab: Lab) -> set[str]:
+    """Return the jobs that the history server shows in full."""
+
+    def shown() -> set[str]:
+        jobs = {job["jid"] for job in http.get_json(f"{address(lab)}/jobs/overview")["jobs"]}
+        return {job for job in jobs if http.get_json(f"{address(lab)}/jobs/{job}")["state"] == "FINISHED"}
+
+    return http.wait(shown, 60, WorldError)
+
+
+def server(lab: Lab) -> str:
+    """Return the process of the history server: equal as long as it was not restarted."""
+    return execute(lab, "manager-1", "systemctl", "show", "-p", "MainPID,ActiveEnterTimestamp", UNIT)
+
+
+def versions(lab: Lab) -> tuple[str, str]:
+    """Return what the client and the history server say they are."""
+    said = execute(lab, "edge-1", "/usr/bin/flink", "--version", timeout=120)
+    return said.partition("Version: ")[2].partition(",")[0], http.get_json(f"{address(lab)}/config")[
+        "flink-version"
+    ]
+
+
+def test_the_options_of_the_old_version_are_what_it_says(upgraded: UpLab) -> None:
+    lock = lockfile.load(upgraded.lab.checkout / "mirror" / "catalogue.lock")
+    made = option_refresh.made(lock, upgraded.lab.mirror_root, OLD)
+    assert made == option_catalogue.path_of(OLD).read_bytes()
+
+
+def test_an_upgrade_within_the_line_keeps_every_archived_job(upgraded: UpLab) -> None:
+    lab = upgraded.lab
+    jobs, running = served(lab), server(lab)
+    assert jobs
+    assert versions(lab) == (OLD, OLD)
+    shape.describe(lab, flink=(NEW,))
+    code, report, said = provision(lab, "apply")
+    assert code == 0, said
+    assert "canary: manager-1" in said
+    assert all(report["hosts"][host]["changed"] for host in WITH_FLINK)
+    assert versions(lab) == (NEW, NEW)
+    assert server(lab) != running
+    assert served(lab) == jobs
+
+
+def test_one_command_goes_back_and_an_apply_does_not_undo_it(upgraded: UpLab) -> None:
+    lab = upgraded.lab
+    jobs = served(lab)
+    code, _, said = provision(lab, "rollback")
+    assert code == 0, said
+    assert (versions(lab), served(lab)) == ((OLD, OLD), jobs)
+    code, report, said = provision(lab, "apply")
+    assert (code, report) == (1, {})
+    assert "--again" in said
+
+
+def test_a_version_that_is_not_healthy_is_put_back_everywhere(upgraded: UpLab) -> None:
+    lab = upgraded.lab
+    program, jobs = f"/opt/pnda/flink-{NEW}/bin/flink", served(lab)
+    broken = "mv $1 $1.kept && printf '#!/bin/sh\\necho broken >&2; exit 7\\n' >$1 && chmod 755 $1"
+    execute(lab, "edge-1", "sh", "-ec", broken, "sh", program)
+    try:
+        code, report, said = provision(lab, "apply", "--again")
+    finally:
+        execute(lab, "edge-1", "mv", f"{program}.kept", program)
+    assert code == 1
+    assert "not healthy: flink --version ended with 7: broken" in report["hosts"]["edge-1"]["failed"]
+    assert all("put back: " in report["hosts"][host]["failed"] for host in WITH_FLINK)
+    assert "run the same command with --again" in said
+    assert (versions(lab), served(lab)) == ((OLD, OLD), jobs)
+    active = execute(lab, "manager-1", "systemctl", "is-active", UNIT)
+    assert active.strip() == "active"
+
+
+def test_the_next_line_runs_every_job_and_its_server_shows_the_old_ones_too(upgraded: UpLab) -> None:
+    lab = upgraded.lab
+    jobs = served(lab)
+    report = up(lab.name, "ansible", "--flink", NEWEST)
+    assert {job["name"] for job in report["jobs"]} == JOBS
+    assert versions(lab) == (NEWEST, NEWEST)
+    assert served(lab) == jobs | {job["id"] for job in report["jobs"]}
+
+
+def test_back_from_the_next_line_its_history_server_stays(upgraded: UpLab) -> None:
+    lab = upgraded.lab
+    jobs, running = served(lab), server(lab)
+    code, report, said = provision(lab, "rollback")
+    assert code == 0, said
+    assert f"the history server stays {NEWEST}" in str(report["hosts"]["manager-1"]["changes"])
+    assert versions(lab) == (OLD, NEWEST)
+    assert server(lab) == running
+    assert served(lab) == jobs
+    shape.describe(lab, flink=(OLD,))
+    code, _, said = provision(lab, "apply")
+    assert code == 1
+    assert "cannot read what jobs of 2.3 may have archived" in said
+    assert server(lab) == running
