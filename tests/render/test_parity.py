@@ -70,6 +70,15 @@ FIXTURES: dict[str, tuple[str, tuple[tuple[str, str], ...], Callable[[Facts], No
         lambda _: None,
     ),
     "queues": ("edge-1", samples.QUEUES, queued),
+    "graphite-alone": (
+        "kafka-1",
+        (
+            ("{roles: [FLINK, GRAPHITE]}", "{roles: [FLINK]}"),
+            ("kafka-1: {roles: [KAFKA]}", "kafka-1: {roles: [GRAPHITE]}"),
+            ("{interval_seconds: 10}", "{interval_seconds: 10, carbon: {creates_per_minute: 0}}"),
+        ),
+        lambda _: None,
+    ),
     "mirror-server": ("mirror-1", samples.SERVED, lambda _: None),
     "mirror-by-tls": ("both-1", samples.BY_TLS, lambda _: None),
     "logs-by-rsyslog": ("both-1", samples.SHIPPED, lambda _: None),
