@@ -143,3 +143,66 @@ def test_back_from_the_next_line_its_history_server_stays(upgraded: UpLab) -> No
     assert code == 1
     assert "cannot read what jobs of 2.3 may have archived" in said
     assert server(lab) == running
+
+
+def files(lab: Lab) -> set[str]:
+    """Return the paths on edge-2 that provisioning could have touched."""
+    said = execute(lab, "edge-2", "find", "/etc", "/opt", "/usr", "/var", "-xdev", "-print")
+    return {line for line in said.splitlines() if not line.startswith(("/var/log/journal", "/var/tmp/"))}
+
+
+@pytest.fixture(scope="module")
+def bare(upgraded: UpLab) -> set[str]:
+    """The files of a second EDGE node before it is provisioned, which it is then."""
+    lab = upgraded.lab
+    made = json.loads(inv("--json", "lab.nodes", "--name", lab.name, "--edges", "2").stdout)["made"]
+    assert made == ["edge-2"]
+    before = files(lab)
+    code, report, said = provision(lab, "apply", "--limit", "edge-2")
+    assert code == 0, said
+    assert list(report["hosts"]) == ["edge-2"]
+    return before
+
+
+def test_a_second_edge_node_joins(upgraded: UpLab, bare: set[str]) -> None:
+    lab = upgraded.lab
+    said = execute(lab, "edge-2", "runuser", "-u", "pnda", "--", "flink", "--version", timeout=120)
+    assert f"Version: {OLD}," in said
+    assert versions(lab) == (OLD, NEWEST)
+
+
+# What lies in /opt/pnda is on a small file system of its own for a while.
+FILL = """
+mkdir -p /mnt/small && mount -t tmpfs -o size=1g small /mnt/small
+cp -a /opt/pnda/. /mnt/small && mount --move /mnt/small /opt/pnda
+head -c "$(($(df --output=avail -B1 /opt/pnda | tail -1) - 100000000))" /dev/zero >/opt/pnda/filler
+"""
+
+
+def test_a_node_whose_disk_is_full_keeps_the_old_version(upgraded: UpLab, bare: set[str]) -> None:
+    lab = upgraded.lab
+    shape.describe(lab, flink=(NEWEST,))
+    execute(lab, "edge-2", "sh", "-ec", FILL)
+    try:
+        code, report, _ = provision(lab, "apply", "--limit", "edge-2")
+        said = execute(lab, "edge-2", "/usr/bin/flink", "--version", timeout=120)
+        partial = execute(lab, "edge-2", "sh", "-c", "ls -d /opt/pnda/.*partial", check=False)
+    finally:
+        execute(lab, "edge-2", "umount", "/opt/pnda")
+        shape.describe(lab, flink=(OLD,))
+    assert code == 1
+    assert "nothing had been changed yet" in report["hosts"]["edge-2"]["failed"]
+    assert "/opt/pnda" in report["hosts"]["edge-2"]["failed"]
+    assert f"Version: {OLD}," in said
+    assert partial == ""
+
+
+def test_an_edge_node_leaves_with_all_but_its_logs(upgraded: UpLab, bare: set[str]) -> None:
+    lab = upgraded.lab
+    running = server(lab)
+    code, _, said = provision(lab, "remove", "--limit", "edge-2")
+    assert code == 0, said
+    left = {path for path in files(lab) - bare if not path.startswith("/var/log/pnda")}
+    assert left == set()
+    assert bare - files(lab) == set()
+    assert (versions(lab), server(lab)) == ((OLD, NEWEST), running)
