@@ -71,4 +71,24 @@ def render(_: Context, hosts: str = "100,300,1000", repeat: int = 3) -> None:
     console.result(rows, table(rows))
 
 
-ns = Collection("bench", mirror, serve, bundle, render)
+@task(
+    help={
+        "rules": "How many rules the policy has, separated by commas.",
+        "repeat": "How many times each case runs.",
+    }
+)
+def queues(_: Context, rules: str = "10,1000", repeat: int = 200) -> None:
+    """Measure what the queue policy adds to a command (half a minute)."""
+    from bench.queue_case import run_all, table
+    from core.bootstrap import ROOT
+    from core.errors import UsageError
+
+    try:
+        counts = [max(1, int(word)) for word in rules.split(",")]
+    except ValueError as error:
+        raise UsageError(f"--rules {rules}: not whole numbers", "write them such as 10,1000") from error
+    found = run_all(ROOT / "build" / "bench-queues", counts, max(1, repeat))
+    console.result(found, table(found))
+
+
+ns = Collection("bench", mirror, serve, bundle, render, queues)
