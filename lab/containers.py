@@ -10,7 +10,7 @@ from pathlib import Path
 
 from core.errors import WorldError
 from lab import network, shape
-from lab.engine import docker, names
+from lab.engine import INOTIFY, docker, names
 from lab.model import Lab
 
 _RECIPE = "flink-on-pnda.recipe"
@@ -147,14 +147,22 @@ def _make(lab: Lab, one: Container) -> None:
     )
     deadline = time.monotonic() + _BOOT_SECONDS
     while (state := _systemd(name)) != "running":
-        if state == "degraded" or time.monotonic() > deadline:
+        gone = not state and _exited(name)
+        if state == "degraded" or gone or time.monotonic() > deadline:
             failed = docker("exec", name, "systemctl", "--failed", "--no-legend", check=False).stdout
             log = docker("logs", "--tail", "20", name, check=False).tail()
             raise WorldError(
                 f"{one.host}: systemd is {state or 'not there'} after its start\n{failed}{log}".rstrip(),
-                f"look inside: docker exec -it {name} journalctl -b",
+                f"raise {INOTIFY}, and see that cgroups are mounted"
+                if gone
+                else f"look inside: docker exec -it {name} journalctl -b",
             )
         time.sleep(0.3)
+
+
+def _exited(container: str) -> bool:
+    done = docker("inspect", "--format", "{{.State.Running}}", container, check=False, timeout=30)
+    return done.stdout.strip() == "false"
 
 
 def _systemd(container: str) -> str:

@@ -23,6 +23,9 @@ from core.process import Finished, run
 STATE = Path("/run/flink-on-pnda-lab")
 PACKAGES = ("docker.io", "iptables", "mmdebstrap")
 _START_SECONDS = 60.0
+# A container's systemd and its services hold four or five instances; the kernel's own limit is 128 a user.
+INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
+_INSTANCES = 1024
 
 
 def client() -> str:
@@ -60,12 +63,13 @@ def alive() -> bool:
 
 
 def ensure() -> None:
-    """Make sure that a Docker engine answers.
+    """Make sure that a Docker engine answers, and that many a systemd has room on this machine.
 
     Raises UsageError with the commands to run where this user may neither reach nor start one,
     WorldError with the tail of its log where the engine does not come up.
     """
     debian.require([name for name in PACKAGES if not _present(name)], "the lab needs")
+    _make_room()
     if alive():
         return
     if os.geteuid() != 0:
@@ -80,6 +84,19 @@ def ensure() -> None:
             run(["systemctl", "start", "docker"], timeout=120, what="starting the Docker engine")
         else:
             _start()
+
+
+def _make_room() -> None:
+    """Raise the kernel's limit of inotify instances, as root; one more systemd would end without a word."""
+    if os.geteuid() != 0 or not INOTIFY.exists():
+        return
+    now = int(INOTIFY.read_text())
+    if now < _INSTANCES:
+        console.say(f"   fs.inotify.max_user_instances: from {now} to {_INSTANCES}, until the next boot")
+        try:
+            INOTIFY.write_text(f"{_INSTANCES}\n")
+        except OSError as error:  # in a container of its own: few labs still fit
+            console.warn(f"{INOTIFY} cannot be written: {error.strerror}")
 
 
 def stop_if_ours() -> bool:
