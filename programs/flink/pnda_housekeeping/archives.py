@@ -13,7 +13,7 @@ from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pnda_housekeeping.report import PartReport
+from pnda_housekeeping.base import PartReport
 from pnda_housekeeping.storage import UNUSUAL, Entry, Parts, Storage, StorageError
 
 _ID = re.compile("[0-9a-f]{32}")

@@ -17,10 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pnda_housekeeping import folders, processes, yarn
-from pnda_housekeeping.answers import AnswerError
-from pnda_housekeeping.report import PartReport
-from pnda_housekeeping.seen import Seen
+from pnda_housekeeping import folders, hadoop, processes
+from pnda_housekeeping.base import PartReport, Seen
+from pnda_housekeeping.hadoop import AnswerError
 from pnda_housekeeping.storage import Entry, Storage, StorageError
 
 _RELEASE = re.compile(r"flink-([0-9]+\.[0-9]+\.[0-9]+)")
@@ -218,7 +217,7 @@ def _idle(
         report.keep("unused, but not for long enough", len(others) - len(due))
     if not due:
         return
-    oldest = yarn.oldest_start(yarn.active(managers))
+    oldest = hadoop.oldest_start(hadoop.active(managers))
     for item in due:
         if oldest <= seen.unused[own + item.name]:
             report.keep("an application runs that may use it")

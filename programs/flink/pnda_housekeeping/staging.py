@@ -12,10 +12,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pnda_housekeeping import yarn
-from pnda_housekeeping.answers import AnswerError
-from pnda_housekeeping.report import PartReport
-from pnda_housekeeping.seen import Seen
+from pnda_housekeeping import hadoop
+from pnda_housekeeping.base import PartReport, Seen
+from pnda_housekeeping.hadoop import AnswerError
 from pnda_housekeeping.storage import UNUSUAL, Entry, Parts, Storage, StorageError
 
 _NAME = re.compile(r"application_[0-9]{10,16}_[0-9]{4,10}")
@@ -95,7 +94,7 @@ def _one(
     report.delete("/".join((storage.label, *parts, entry.name)))
 
 
-def _kept(entry: Entry, found: yarn.Application, limits: Limits, seen: Seen) -> str:
+def _kept(entry: Entry, found: hadoop.Application, limits: Limits, seen: Seen) -> str:
     """Return why ``entry`` stays; empty where it goes."""
     if found.state == "living":
         return "has not ended"
@@ -115,13 +114,13 @@ class _Yarn:
         self._managers, self._report = managers, report
         self._active, self._silent = "", False
 
-    def application(self, name: str) -> yarn.Application | None:
+    def application(self, name: str) -> hadoop.Application | None:
         """Return what YARN says of ``name``; None where it says nothing, which is told once."""
         if self._silent:
             return None
         try:
-            self._active = self._active or yarn.active(self._managers)
-            return yarn.application(self._active, name)
+            self._active = self._active or hadoop.active(self._managers)
+            return hadoop.application(self._active, name)
         except AnswerError as error:
             self._silent = True
             self._report.problem(f"YARN: {error}")

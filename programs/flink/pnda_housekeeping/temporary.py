@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from pnda_housekeeping import folders, processes
-from pnda_housekeeping.report import PartReport
+from pnda_housekeeping.base import PartReport
 from pnda_housekeeping.storage import UNUSUAL
 
 PREFIX = "pnda-flink-"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.unit.programs.housekeeping_world import NameNode, Node, age, ids
+from tests.unit.programs.housekeeping_world import Loopback, NameNode, Node, age, ids, reply
 
 
 @pytest.fixture
@@ -190,3 +192,31 @@ def test_the_standby_name_node_is_passed_over(node: Node, name_node: NameNode, t
     assert "no NameNode" in report["told"][0]
     assert (node.base / "archives" / ids(1)[0]).exists()
     other.server.close()
+
+
+@pytest.mark.parametrize(
+    "listing",
+    [
+        {"partialListing": {"FileStatuses": {"FileStatus": []}}, "remainingEntries": 5},
+        {
+            "partialListing": {"FileStatuses": {"FileStatus": [{"pathSuffix": "../etc"}]}},
+            "remainingEntries": 0,
+        },
+        {"partialListing": {"FileStatuses": {"FileStatus": "x"}}, "remainingEntries": 0},
+        {"partialListing": {"FileStatuses": {"FileStatus": []}}},
+        {},
+    ],
+)
+def test_a_list_that_is_none_is_a_problem(node: Node, listing: dict[str, Any]) -> None:
+    status = {"owner": "flink", "type": "DIRECTORY", "modificationTime": 1, "length": 0, "pathSuffix": ""}
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        batch = "LISTSTATUS_BATCH" in handler.path
+        reply(handler, 200, {"DirectoryListing": listing} if batch else {"FileStatus": status})
+
+    server = Loopback(answer)
+    node.settings |= {"archives.folder": "hdfs://nn/archives", "name_nodes": [server.uri]}
+    report = node.clean("archives", code=1)
+    assert (report["deleted"], report["problems"]) == (0, 1)
+    assert not [one for one in server.asked if one.startswith("DELETE")]
+    server.close()

@@ -260,10 +260,10 @@ def test_an_answer_that_never_ends_is_given_up(drip: bytes) -> None:
     server = hanging(drip)
     code = (
         f"import sys; sys.path.insert(0, {str(PROGRAM.parent)!r}); sys.dont_write_bytecode = True\n"
-        "from pnda_housekeeping import answers\n"
+        "from pnda_housekeeping import hadoop\n"
         "try:\n"
-        f"    answers.ask({server.uri!r}, '/ws/v1/cluster/info', seconds=1)\n"
-        "except answers.AnswerError as error:\n"
+        f"    hadoop.ask({server.uri!r}, '/ws/v1/cluster/info', seconds=1)\n"
+        "except hadoop.AnswerError as error:\n"
         "    print(error)\n"
     )
     done = subprocess.run(
