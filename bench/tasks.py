@@ -80,11 +80,6 @@ def render(_: Context, hosts: str = "100,300,1000", repeat: int = 3) -> None:
 def queues(_: Context, rules: str = "10,1000", repeat: int = 200) -> None:
     """Measure what the queue policy adds to a command (half a minute)."""
     from bench.queue_case import run_all, table
-
-@task(help={"entries": "How many entries there are, separated by commas."})
-def housekeeping(_: Context, entries: str = "1000,100000") -> None:
-    """Measure housekeeping on folders of very many entries (a minute; as root)."""
-    from bench.housekeeping_case import run_all, table
     from core.bootstrap import ROOT
     from core.errors import UsageError
 
@@ -96,8 +91,14 @@ def housekeeping(_: Context, entries: str = "1000,100000") -> None:
     console.result(found, table(found))
 
 
-ns = Collection("bench", mirror, serve, bundle, render, queues)
+@task(help={"entries": "How many entries there are, separated by commas."})
+def housekeeping(_: Context, entries: str = "1000,100000") -> None:
+    """Measure housekeeping on folders of very many entries (a minute; as root)."""
+    from bench.housekeeping_case import run_all, table
+    from core.bootstrap import ROOT
+    from core.errors import UsageError
 
+    try:
         sizes = [int(word) for word in entries.split(",")]
     except ValueError as error:
         raise UsageError(
@@ -107,4 +108,4 @@ ns = Collection("bench", mirror, serve, bundle, render, queues)
     console.result(rows, table(rows))
 
 
-ns = Collection("bench", mirror, serve, bundle, render, housekeeping)
+ns = Collection("bench", mirror, serve, bundle, render, queues, housekeeping)
