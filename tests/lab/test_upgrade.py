@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from core.errors import WorldError
 from lab import history, http, job_run, shape
 from lab.containers import execute
+from lab.engine import docker
 from lab.history import address
 from lab.model import Lab
 from mirror import lockfile
@@ -169,6 +171,35 @@ def test_a_second_edge_node_joins(upgraded: UpLab, bare: set[str]) -> None:
     said = execute(lab, "edge-2", "runuser", "-u", "pnda", "--", "flink", "--version", timeout=120)
     assert f"Version: {OLD}," in said
     assert versions(lab) == (OLD, NEWEST)
+
+
+def test_a_host_that_goes_away_midway_leaves_no_other_on_the_new_version(
+    upgraded: UpLab, bare: set[str]
+) -> None:
+    lab = upgraded.lab
+    shape.describe(lab, flink=(NEWEST,))
+    words = ("--json", "provision.apply", "--cluster", str(lab.cluster_file), "--again")
+    apply = subprocess.Popen(
+        [str(lab.checkout / "inv"), *words],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert apply.stderr is not None
+    try:
+        assert any("batch 1 of 1: edge-2" in line for line in apply.stderr)  # reads no further
+        docker("pause", lab.container("edge-2"))
+        out, _ = apply.communicate(timeout=900)
+    finally:
+        apply.kill()
+        docker("unpause", lab.container("edge-2"), check=False)
+        shape.describe(lab, flink=(OLD,))
+    hosts = json.loads(out)["hosts"]
+    assert apply.returncode == 1
+    assert "could not be put back" in hosts["edge-2"]["failed"]
+    assert "put back: /opt/pnda/flink leads to 1.20.4" in hosts["edge-1"]["failed"]
+    assert hosts["edge-1"]["versions"]["client"] == {"before": OLD, "after": OLD}
+    assert versions(lab) == (OLD, NEWEST)
+    said = execute(lab, "edge-2", "/usr/bin/flink", "--version", timeout=120)
+    assert f"Version: {OLD}," in said
 
 
 # What lies in /opt/pnda is on a small file system of its own for a while.
