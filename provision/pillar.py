@@ -24,6 +24,7 @@ _GRAINS = {
     "GRAPHITE": "graphite",
     "KAFKA": "kafka",
     "MIRROR": "mirror",
+    "YARN": "yarn",
 }
 
 

@@ -168,3 +168,15 @@ def test_logstash_leaves_the_sending_to_the_site_where_no_receiver_is_named(
     text = preview.render(resolved(tmp_path, lock, *samples.BY_LOGSTASH, SHIPPER)["edge-1"])
     tree = Pipeline(text["/etc/logstash/conf.d/pnda-flink.conf"].decode()).parse()
     assert [section for section, _ in tree] == ["input", "filter"]
+
+
+def test_salt_has_a_grain_for_every_role() -> None:
+    import json
+
+    from provision import pillar
+    from provision.cluster import Host
+
+    schema = json.loads(clusters.SCHEMA.read_text())
+    roles = schema["properties"]["hosts"]["additionalProperties"]["properties"]["roles"]["items"]["enum"]
+    found = json.loads(pillar.minion(Host("all-1", tuple(roles)), "/tmp/x"))["grains"]["roles"]
+    assert len(set(found)) == len(roles)
