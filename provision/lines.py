@@ -35,7 +35,7 @@ _JAVA_OPTIONS = " ".join(
 class Line:
     """One Flink line: ``name`` such as ``1.20``, the configuration file that it reads, its Java options.
 
-    ``scala`` is the Scala line that its Scala shell needs, empty where there is no Scala API any more.
+    ``scala`` is the Scala line that its Scala shell is made of.
 
     ``legacy`` tells that the file is read by the old parser: one ``key: value`` a line, everything
     after a ``#`` dropped, no quoting, the platform's character set.
@@ -58,7 +58,7 @@ LINES = {
             f"--add-exports=java.base/sun.net.util=ALL-UNNAMED {_JAVA_OPTIONS}",
             "2.12",
         ),
-        Line("2.3", "config.yaml", False, _JAVA_OPTIONS, ""),
+        Line("2.3", "config.yaml", False, _JAVA_OPTIONS, "2.12"),
     )
 }
 

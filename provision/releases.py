@@ -63,7 +63,7 @@ def groups(versions: Sequence[str], hadoop: str = hadoop_section.NONE) -> tuple[
     found = [lines.LINES[lines.name_of(version)] for version in versions]
     return (
         *dict.fromkeys(f"flink-{line.name}" for line in found),
-        *(["scala"] if any(line.scala for line in found) else []),
+        "scala",
         *(["hadoop"] if hadoop == hadoop_section.MIRROR else []),
     )
 
@@ -164,7 +164,7 @@ def _jars(lock: Lock, line: lines.Line) -> list[dict[str, str]]:
         )
     found += _jars_below(lock, f"mirror_apps/flink-{line.name}/opt/", "opt")
     # Never in lib/: there, Scala's newer library would be every job's.
-    scala = _jars_below(lock, f"mirror_apps/scala-{line.scala}/lib/", "opt/scala-shell") if line.scala else []
+    scala = _jars_below(lock, f"mirror_apps/scala-{line.scala}/lib/", "opt/scala-shell")
     return [*sorted(found, key=lambda jar: jar["path"]), *scala]
 
 

@@ -10,7 +10,14 @@ import pytest
 
 COMPONENT = "client"
 USER = "nobody"
-COMMANDS = ("flink", "yarn-session.sh", "sql-client.sh", "pyflink-shell.sh", "pyflink.sh")
+COMMANDS = (
+    "flink",
+    "yarn-session.sh",
+    "sql-client.sh",
+    "pyflink-shell.sh",
+    "pyflink.sh",
+    "start-scala-shell.sh",
+)
 # A script that plans a query over Kafka and Avro: both must be found, no cluster and no broker is asked.
 PLAN = """
 CREATE TABLE t (a BIGINT NOT NULL) WITH ('connector' = 'kafka', 'topic' = 't',

@@ -34,7 +34,14 @@ if os.environ.get("SLEEP"):
 sys.stdout.write(sys.stdin.read().upper() if os.environ.get("READ") else "")
 sys.exit(int(os.environ.get("CODE", "0")))
 """
-COMMANDS = ("flink", "yarn-session.sh", "sql-client.sh", "pyflink-shell.sh", "pyflink.sh")
+COMMANDS = (
+    "flink",
+    "yarn-session.sh",
+    "sql-client.sh",
+    "pyflink-shell.sh",
+    "pyflink.sh",
+    "start-scala-shell.sh",
+)
 
 
 class Node:

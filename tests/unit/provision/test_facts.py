@@ -61,10 +61,10 @@ def jars_in(directory: str, release: dict[str, Any]) -> list[str]:
     return [jar["path"] for jar in release["jars"] if jar["directory"] == directory]
 
 
-def test_the_scala_shell_is_flink_1_20s_alone(facts: dict[str, Facts]) -> None:
-    old, new = facts["edge-1"]["flink_releases"]
-    assert jars_in("opt/scala-shell", old) == ["mirror_apps/scala-2.12/lib/scala-compiler-2.12.20.jar"]
-    assert jars_in("opt/scala-shell", new) == []
+def test_the_scala_shell_comes_with_every_client(facts: dict[str, Facts]) -> None:
+    for release in facts["edge-1"]["flink_releases"]:
+        paths = jars_in("opt/scala-shell", release)
+        assert paths == ["mirror_apps/scala-2.12/lib/scala-compiler-2.12.20.jar"]
     (server,) = facts["manager-1"]["flink_releases"]
     assert server["jars"] == []
 
@@ -86,8 +86,8 @@ def test_hadoops_jars_come_where_the_mirrors_are_asked_for(
 
 def test_the_groups_that_a_mirror_needs() -> None:
     assert releases.groups(["1.20.5", "1.20.4", "2.3.0"]) == ("flink-1.20", "flink-2.3", "scala")
-    assert releases.groups(["2.3.0"], "mirror") == ("flink-2.3", "hadoop")
-    assert releases.groups(["2.3.0"], "cluster") == ("flink-2.3",)
+    assert releases.groups(["2.3.0"], "mirror") == ("flink-2.3", "scala", "hadoop")
+    assert releases.groups(["2.3.0"], "cluster") == ("flink-2.3", "scala")
 
 
 def test_a_lock_without_hadoops_client_names_the_group(tmp_path: Path, lock: Lock) -> None:
