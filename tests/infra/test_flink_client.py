@@ -107,6 +107,16 @@ def test_python_has_exactly_what_was_locked(host: Any, facts: dict[str, Any]) ->
         assert set(installed) - set(wanted) <= {"pip", "setuptools", "wheel"}
 
 
+def test_everybody_may_read_and_run_the_python(host: Any, facts: dict[str, Any]) -> None:
+    """YARN's container user is not the one who provisioned."""
+    for release in facts["flink_releases"]:
+        done = host.run(
+            "find -L %s ! -type l ( ! -perm -o=r -o -type d ! -perm -o=x ) -print", release["python"]["home"]
+        )
+        assert done.rc == 0, done.stderr
+        assert done.stdout == ""
+
+
 def test_pyflink_imports_and_finds_its_flink(host: Any, facts: dict[str, Any]) -> None:
     for release in facts["flink_releases"]:
         code = "import pyflink.table, pyflink.datastream, pyflink.version as v; print(v.__version__)"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.release import edge_node, standalone
+from tests.release import edge_node
 from tests.release.conftest import Built
 from tests.release.edge_node import EdgeNode
 
@@ -96,42 +95,3 @@ def test_what_is_piped_in_is_as_upstreams(edge: EdgeNode) -> None:
     assert done.code == 0
     assert "default_database" in done.out
     assert "a statement failed" not in done.err
-
-
-TYPED_1 = """\
-case class Pair(number: Int, text: String)
-val factor = 7
-def label(number: Int) = "v" + number
-env.fromElements(1, 2, 3).map(x => Pair(x * factor, label(x))).executeAndCollect().foreach(println)
-case class Other(pair: Pair)
-env.fromElements(4).map(x => Other(Pair(x, label(x)))).executeAndCollect().foreach(println)
-tableEnv.executeSql("SELECT 40 + 2 AS answer").print()
-"""
-TYPED_2 = """\
-val factor = 7
-val numbers = env.fromData(1: Integer, 2: Integer).map((x: Integer) => Int.box(x * factor)).returns(Types.INT)
-val found = numbers.executeAndCollect()
-while (found.hasNext) println("found " + found.next())
-tableEnv.executeSql("SELECT 40 + 2 AS answer").print()
-"""
-
-
-@pytest.mark.parametrize(
-    ("version", "typed", "shown"),
-    [
-        ("1.20.5", TYPED_1, ("Pair(7,v1)", "Pair(14,v2)", "Pair(21,v3)", "Other(Pair(4,v4))")),
-        ("2.3.0", TYPED_2, ("2.3.0 has no Scala API", "found 7", "found 14")),
-    ],
-)
-def test_what_is_typed_at_the_scala_prompt_reaches_a_cluster(
-    edge: EdgeNode, version: str, typed: str, shown: tuple[str, ...]
-) -> None:
-    with standalone.cluster(edge, version) as port:
-        words = ("start-scala-shell.sh", "remote", "localhost", str(port), "-Dparallelism.default=1")
-        done = edge.run(*words, stdin=f"{typed}:quit\n", PNDA_FLINK_VERSION=version)
-    assert done.code == 0, done.err
-    for text in shown:
-        assert text in done.out
-    assert "|     42 |" in done.out
-    own = [path.name for path in (edge.tmp / f"pnda-flink-{getpass.getuser()}").iterdir()]
-    assert [name for name in own if name.startswith("scala-shell-")] == []

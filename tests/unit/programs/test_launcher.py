@@ -5,10 +5,12 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -222,6 +224,37 @@ def test_a_link_in_place_of_the_users_folder_is_refused(node: Node, where: str, 
     assert done.returncode == 2
     assert b"not a folder of" in done.stderr
     assert not node.record.exists()
+
+
+def test_two_users_share_nothing() -> None:
+    """As two real users, neither of whom may read what the other wrote."""
+    with tempfile.TemporaryDirectory() as made:
+        base = Path(made)
+        base.chmod(0o755)
+        shutil.copytree(PROGRAMS, base / "programs")
+        shared = Node(base)
+        for path in [base, *base.rglob("*")]:
+            if not path.is_symlink():
+                path.chmod(path.stat().st_mode | 0o755)
+        shared.logs.joinpath("client").chmod(0o1777)
+        shared.tmp.chmod(0o1777)
+        (base / "opt" / "flink-1.20.5" / "bin" / "flink").write_text(
+            '#!/bin/sh\necho secret >"$FLINK_LOG_DIR/a.log"\necho secret >"$TMPDIR/b"\n'
+        )
+        shared.settings.write_text(shared.settings.read_text().replace(str(PROGRAMS), f"{base}/programs"))
+        launcher = base / "bin" / "flink"
+        launcher.unlink()
+        launcher.symlink_to(base / "programs" / "launcher")
+        for user in ("nobody", "games"):
+            words = ["/usr/sbin/runuser", "-u", user, "--", launcher]
+            subprocess.run(words, env=shared.environment(), check=True, timeout=60, cwd="/")
+        for folder, name in ((shared.logs / "client", "a.log"), (shared.tmp, "b")):
+            for user, other in (("nobody", "games"), ("games", "nobody")):
+                place = folder / (user if name == "a.log" else f"pnda-flink-{user}")
+                assert (place.owner(), stat.S_IMODE(place.stat().st_mode)) == (user, 0o700)
+                look = ["/usr/sbin/runuser", "-u", other, "--", "cat", place / name]
+                assert subprocess.run(look, capture_output=True, timeout=60, check=False).returncode == 1
+                assert (place / name).read_text() == "secret\n"
 
 
 def test_a_folder_of_somebody_else_is_refused(node: Node) -> None:
