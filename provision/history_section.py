@@ -15,6 +15,19 @@ JAVA_OPTIONS = "env.java.opts.historyserver"
 
 
 @dataclass(frozen=True)
+class HistoryTls:
+    """TLS of the history server: files on the hosts, and the name that the certificate is to be valid for.
+
+    ``ca`` is empty where the node's own authorities count, ``name`` where each host's own name does.
+    """
+
+    certificate: str
+    certificate_key: str
+    ca: str
+    name: str
+
+
+@dataclass(frozen=True)
 class HistoryServer:
     """The history server: version, TCP port, bind address, limits, retention, overrides of its Flink options.
 
@@ -31,6 +44,7 @@ class HistoryServer:
     retained_jobs: int
     retained_ttl: str
     refresh_seconds: int
+    tls: HistoryTls | None
     configuration: Mapping[str, str]
 
 
@@ -61,6 +75,7 @@ def read(
                 f"{word}: the heap is made from flink.history_server.heap, and so is the unit's memory limit",
                 "set flink.history_server.heap instead",
             )
+    tls = section.get("tls")
     return HistoryServer(
         version=version,
         port=section.get("port", 8082),
@@ -70,6 +85,9 @@ def read(
         retained_jobs=section.get("retained_jobs", flavour.history_retained_jobs),
         retained_ttl=section.get("retained_ttl", ""),
         refresh_seconds=section.get("refresh_seconds", 10),
+        tls=HistoryTls(tls["certificate"], tls["certificate_key"], tls.get("ca", ""), tls.get("name", ""))
+        if tls
+        else None,
         configuration=configuration,
     )
 

@@ -8,6 +8,14 @@ from provision import lines, releases
 from provision.cluster import Cluster
 from provision.history_section import JAVA_OPTIONS, is_legacy
 
+# Flink's own default of algorithms serves RSA certificates only; mirror.certificate makes ECDSA ones.
+TLS = {
+    "historyserver.web.ssl.enabled": "true",
+    "security.ssl.rest.enabled": "true",
+    "security.ssl.algorithms": "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,"
+    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,"
+    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+}
 TTL = "historyserver.archive.retained-ttl"
 # Emptied at each start, so a folder of its own.
 WEB_FOLDER = "/var/lib/flink-history-server/web"
@@ -21,9 +29,12 @@ def facts(cluster: Cluster, deletes: bool = True) -> dict[str, Any]:
 
     ``deletes`` tells that this host's server is the one that deletes archives by the retention.
     """
-    history = cluster.history
+    history, tls = cluster.history, cluster.history.tls
+    host = cluster.with_role("FLINK")[0].name
+    name = tls.name if tls and tls.name else host
     return {
-        "flink_history_host": cluster.with_role("FLINK")[0].name,
+        "flink_history_host": host,
+        "flink_history_uri": f"{'https' if tls else 'http'}://{name}:{history.port}",
         "flink_history_version": history.version,
         "flink_history_home": f"{releases.ROOT}/flink-history",
         "flink_history_configuration_directory": releases.history_configuration_directory(cluster),
@@ -32,6 +43,10 @@ def facts(cluster: Cluster, deletes: bool = True) -> dict[str, Any]:
         "flink_history_port": history.port,
         "flink_history_memory_max": f"{memory_max(history.heap)}M",
         "flink_history_cpu_quota": f"{history.cpu_percent}%" if history.cpu_percent else "",
+        "flink_history_certificate": tls.certificate if tls else "",
+        "flink_history_certificate_key": tls.certificate_key if tls else "",
+        "flink_history_certificate_name": tls.name if tls else "",
+        "flink_history_ca": tls.ca if tls else "",
     }
 
 
@@ -61,6 +76,8 @@ def configuration(cluster: Cluster, deletes: bool = True) -> dict[str, str]:
         "historyserver.archive.fs.dir": f"{cluster.storage}/completed-jobs",
         "historyserver.archive.fs.refresh-interval": interval,
         **_retention(cluster, deletes),
+        # Key store and password are added on the host, at each start: programs/flink/history-server-tls.
+        **(TLS if history.tls else {}),
         **history.configuration,
         JAVA_OPTIONS: f"{java} {history.configuration.get(JAVA_OPTIONS, '')}".strip(),
     }

@@ -38,6 +38,8 @@ FIXED = frozenset(
         "python.client.executable",
     }
 )
+# What a history server's key store would want: its password must not stand in a cluster file.
+_TLS = re.compile(r"security\.ssl\.((rest|internal)\..*|enabled|.*(keystore|truststore|password).*)")
 _OWN_SECTION = "flink.history_server.configuration"
 
 
@@ -61,6 +63,8 @@ def key_fault(key: str, history: bool) -> tuple[str, str] | None:
         return f"{key} is made from {OWNED[key]}", f"set {OWNED[key]} instead"
     if key in FIXED:
         return f"{key} is part of the node's layout", "remove it"
+    if history and (_TLS.fullmatch(key) or key == "historyserver.web.ssl.enabled"):
+        return f"{key} is made from flink.history_server.tls", "set flink.history_server.tls instead"
     if key.startswith("historyserver.") and not history:
         return f"{key} is read by the history server only", f"move it to {_OWN_SECTION}"
     return None

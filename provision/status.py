@@ -122,14 +122,13 @@ def record_path(facts: Facts) -> str:
 
 
 def ready(facts: Facts, version: str, seconds: float) -> list[str]:
-    """Return the command that waits ``seconds`` for the host's history server of ``version``."""
+    """Return the command that waits ``seconds`` for the host's history server of ``version`` to answer."""
     return [
         f"{facts['flink_program_directory']}/history-server-ready",
+        f"--settings={facts['flink_state_directory']}/history-server.json",
         f"--version={version}",
-        f"--address={facts['flink_history_address']}",
-        f"--port={facts['flink_history_port']}",
-        f"--logs={facts['flink_log_directory']}",
-        f"--timeout={seconds:g}",
+        f"--longest={seconds:g}",
+        "--answers",
     ]
 
 

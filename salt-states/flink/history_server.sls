@@ -2,12 +2,27 @@
 {%- from 'flink/macros.jinja' import files, links %}
 {%- set read_by_it = (facts.flink_files + facts.flink_links) | selectattr('notify', 'equalto', 'history_server') | map(attribute='destination') | list %}
 {%- set stale = facts.flink_program_directory ~ '/unit-stale flink-history-server.service ' ~ read_by_it | join(' ') %}
+{%- set tls = facts.flink_program_directory ~ '/history-server-tls ' %}
+{%- set settings = ' --settings=' ~ facts.flink_state_directory ~ '/history-server.json' %}
 include:
   - flink.install
 
 {{ files(facts, common, 'history_server') }}
 
 {{ links(facts, 'history_server', ['flink-install-release-' ~ facts.flink_history_version]) }}
+
+{% if facts.flink_history_certificate %}
+# Before anything restarts.
+flink-history_server-certificate:
+  cmd.run:
+    - name: {{ tls }}check{{ settings }}
+    - unless: {{ tls }}check{{ settings }}
+
+flink-history_server-renewed:
+  cmd.run:
+    - name: {{ tls }}stale{{ settings }}
+    - onlyif: {{ tls }}stale{{ settings }}
+{% endif %}
 
 # A run that was ended before its restart has left files that the server has not read.
 flink-history_server-stale:
@@ -24,8 +39,15 @@ flink-history_server-enabled:
 flink-history_server-service:
   service.running:
     - name: flink-history-server
+{%- if facts.flink_history_certificate %}
+    - require:
+      - cmd: flink-history_server-certificate
+{%- endif %}
     - watch:
       - cmd: flink-history_server-stale
+{%- if facts.flink_history_certificate %}
+      - cmd: flink-history_server-renewed
+{%- endif %}
 {%- for path in read_by_it %}
       - file: flink-history_server-{{ path }}
 {%- endfor %}
@@ -34,11 +56,7 @@ flink-history_server-service:
 flink-history_server-ready:
   cmd.run:
     - name: >-
-        {{ facts.flink_program_directory }}/history-server-ready
-        --version={{ facts.flink_history_version }}
-        --address={{ facts.flink_history_address }}
-        --port={{ facts.flink_history_port }}
-        --logs={{ facts.flink_log_directory }}
+        {{ facts.flink_program_directory }}/history-server-ready{{ settings }}
     - stateful: true
     - require:
       - service: flink-history_server-service

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -21,8 +22,8 @@ SERVER = """\
 import http.server, json, sys
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        body = sys.argv[2].encode()
-        self.send_response(200 if self.path == "/config" else 404)
+        body = sys.argv[2].encode() if self.path == "/config" else b'{"jobs": []}'
+        self.send_response(200 if self.path in ("/config", "/jobs/overview") else 404)
         self.end_headers()
         self.wfile.write(body)
     def log_message(self, *_):
@@ -50,8 +51,22 @@ class Node:
     """A node with one unit and real processes that listen."""
 
     def __init__(self, base: Path) -> None:
-        self.state, self.logs = base / "state.json", base / "log"
+        self.state, self.logs, self.archives = base / "state.json", base / "log", base / "archives"
         self.logs.mkdir()
+        self.archives.mkdir()
+        java = base / "java" / "bin" / "java"
+        java.parent.mkdir(parents=True)
+        java.touch(0o755)
+        self.settings = {
+            "version": "1.20.5",
+            "address": "127.0.0.1",
+            "port": 0,
+            "java_home": str(base / "java"),
+            "user": "root",
+            "archives": f"file://{self.archives}",
+            "web": str(base / "web"),
+            "logs": str(self.logs),
+        }
         (base / "bin").mkdir()
         systemctl = base / "bin" / "systemctl"
         systemctl.write_text(SYSTEMCTL.format(python=sys.executable, state=str(self.state)))
@@ -81,12 +96,17 @@ class Node:
         assert process.stdout is not None
         return process.pid, int(process.stdout.readline())
 
-    def ready(self, port: int, timeout: float = 20) -> subprocess.CompletedProcess[str]:
-        words = [sys.executable, str(PROGRAMS / "history-server-ready"), "--version=1.20.5", f"--port={port}"]
-        words += [f"--logs={self.logs}", f"--timeout={timeout:g}"]
+    def ready(self, port: int, *more: str, **settings: object) -> subprocess.CompletedProcess[str]:
+        words = [*self.command(port, **settings), *more]
         return subprocess.run(
             words, capture_output=True, text=True, timeout=60, check=False, env=self.environment
         )
+
+    def command(self, port: int, **settings: object) -> list[str]:
+        """Return the command, with settings for a server on ``port``."""
+        path = self.state.with_name("settings.json")
+        path.write_text(json.dumps({**self.settings, "port": port, **settings}))
+        return [sys.executable, str(PROGRAMS / "history-server-ready"), f"--settings={path}"]
 
     def stale(self, *files: Path) -> subprocess.CompletedProcess[str]:
         words = [sys.executable, str(PROGRAMS / "unit-stale"), UNIT, *map(str, files)]
@@ -138,11 +158,45 @@ def test_a_process_that_ends_again_and_again_is_a_crash(node: Node) -> None:
     done = node.ready(1)
     assert done.returncode == 1
     assert (
-        "the process ended 2 time(s) while it was waited for, last with exit-code, exit status 1"
+        "the process ended 1 time(s) while it was waited for, last with exit-code, exit status 1"
         in done.stderr
     )
     assert "java.net.BindException: Could not start rest endpoint" in done.stderr
     assert "all is well" not in done.stderr
+
+
+def test_a_process_that_ends_well_again_and_again_is_a_crash(node: Node) -> None:
+    node.unit(ActiveState="activating", SubState="auto-restart", NRestarts=["3", "3", "4", "5"])
+    done = node.ready(1)
+    assert done.returncode == 1
+    assert "the process ended 2 time(s) while it was waited for" in done.stderr
+
+
+def test_a_missing_java_is_named(node: Node, tmp_path: Path) -> None:
+    done = node.ready(1, java_home=str(tmp_path / "none"))
+    assert done.returncode == 1
+    assert f"{tmp_path}/none/bin/java: there is no such program" in done.stderr
+
+
+def test_missing_settings_are_named(node: Node) -> None:
+    words = node.command(1)
+    Path(words[-1].partition("=")[2]).unlink()
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "settings.json" in done.stderr
+    assert "provision this host again" in done.stderr
+
+
+def test_archives_that_are_never_shown_do_not_keep_it_waiting_for_ever(node: Node) -> None:
+    pid, port = node.serve()
+    node.unit(MainPID=str(pid))
+    (node.archives / ("0" * 32)).write_text("damaged")
+    answers = node.ready(port, "--answers")
+    assert answers.returncode == 0, answers.stderr
+    assert "archives" not in answers.stdout
+    done = node.ready(port)
+    assert done.returncode == 0, done.stderr
+    assert "none of 1 archives is shown" in done.stdout
 
 
 def test_a_failed_unit(node: Node) -> None:
@@ -155,16 +209,17 @@ def test_a_failed_unit(node: Node) -> None:
 def test_one_that_is_still_starting_is_told_apart(node: Node) -> None:
     node.unit(MainPID=str(os.getpid()))
     started = time.monotonic()
-    done = node.ready(1, timeout=2)
+    done = node.ready(1, "--timeout=2")
     assert done.returncode == 1
-    assert "no answer after 2 s: the unit is active (running); it may still be starting" in done.stderr
+    said = r"not ready after \d+ s, the last \d+ without a sign of work: the unit is active \(running\)"
+    assert re.search(said, done.stderr), done.stderr
     assert time.monotonic() - started < 15
 
 
 def test_a_wrong_version_is_not_ready(node: Node) -> None:
     pid, port = node.serve('{"flink-version": "1.20.4"}')
     node.unit(MainPID=str(pid))
-    done = node.ready(port, timeout=2)
+    done = node.ready(port, "--longest=2")
     assert done.returncode == 1
     assert "it is Flink 1.20.4, not 1.20.5" in done.stderr
 
@@ -173,7 +228,7 @@ def test_a_wrong_version_is_not_ready(node: Node) -> None:
 def test_an_answer_of_another_kind_is_not_ready(node: Node, body: str) -> None:
     pid, port = node.serve(body)
     node.unit(MainPID=str(pid))
-    done = node.ready(port, timeout=1)
+    done = node.ready(port, "--longest=1")
     assert done.returncode == 1
     assert "GET /config" in done.stderr
 
@@ -203,9 +258,8 @@ def test_a_listener_of_another_user_is_seen_without_the_right_to_look(node: Node
     assert other.stdout is not None
     taken = int(other.stdout.readline())
     blind = ["setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace", "--"]
-    words = [sys.executable, str(PROGRAMS / "history-server-ready"), "--version=1.20.5", f"--port={taken}"]
     done = subprocess.run(
-        [*blind, *words, f"--logs={node.logs}"],
+        [*blind, *node.command(taken)],
         capture_output=True,
         text=True,
         timeout=60,
@@ -253,7 +307,7 @@ def test_one_that_does_not_run_is_not_stale(node: Node, tmp_path: Path) -> None:
         ("unit-stale", []),
         ("unit-stale", [UNIT]),
         ("history-server-ready", []),
-        ("history-server-ready", ["--port=x"]),
+        ("history-server-ready", ["--settings=x", "--timeout=soon"]),
     ],
 )
 def test_a_wrong_call(program: str, arguments: list[str]) -> None:

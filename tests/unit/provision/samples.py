@@ -60,6 +60,15 @@ BY_TLS = (
     ),
 )
 
+# A change for cluster_file: the history server speaks TLS.
+TLS = (
+    "    retained_jobs: 7\n",
+    "    retained_jobs: 7\n"
+    "    tls:\n"
+    "      certificate: /etc/pnda/tls/history.pem\n"
+    "      certificate_key: /etc/pnda/tls/history.key\n"
+    "      ca: /etc/pnda/tls/ca.pem\n",
+)
 # A change for cluster_file: the history server deletes archives by their age, too.
 OLD_ARCHIVES_GO = ("    retained_jobs: 7\n", "    retained_jobs: 7\n    retained_ttl: 30 d\n")
 

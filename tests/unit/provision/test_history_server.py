@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,33 @@ def test_an_age_wants_a_flink_that_knows_it(tmp_path: Path, lock: Lock) -> None:
     assert "set retained_jobs instead" in caught.value.cure
 
 
+def test_tls_names_files_and_holds_no_secret(tmp_path: Path, lock: Lock) -> None:
+    name = ("      ca:", "      name: flink.example.org\n      ca:")
+    for changes, reached in (((samples.TLS,), "manager-1"), ((samples.TLS, name), "flink.example.org")):
+        facts = resolved(tmp_path, lock, *changes)
+        its = facts["manager-2"]
+        assert its["flink_history_uri"] == f"https://{reached}:8082"
+        texts = preview.render(its)
+        unit = texts[UNIT].decode()
+        assert "\nLoadCredential=key:/etc/pnda/tls/history.key\n" in unit
+        assert "\nEnvironment=FLINK_CONF_DIR=/run/flink-history-server/conf\n" in unit
+        tls = json.loads(texts["/var/lib/pnda/flink/history-server.json"])["tls"]
+        assert tls["name"] == (reached if len(changes) > 1 else "manager-2")
+        written = [entry for entry in its["flink_files"] if entry["kind"] == "template"]
+        everything = b"".join(texts[entry["destination"]] for entry in written) + json.dumps(facts).encode()
+        assert b"password" not in everything
+        assert b"keystore" not in everything
+
+
+def test_without_tls_nothing_of_it_is_there(tmp_path: Path, lock: Lock) -> None:
+    its = resolved(tmp_path, lock)["manager-1"]
+    assert its["flink_history_uri"] == "http://manager-1:8082"
+    texts = preview.render(its)
+    assert b"Credential" not in texts[UNIT]
+    assert "tls" not in json.loads(texts["/var/lib/pnda/flink/history-server.json"])
+    assert not [key for key in its["flink_history_configuration"] if "ssl" in key]
+
+
 @pytest.mark.parametrize(
     ("row", "message", "cure"),
     [
@@ -140,6 +168,10 @@ def test_an_option_that_contradicts_a_key(tmp_path: Path, row: str, message: str
         ("refresh_seconds: 0", "1 to 3600"),
         ("refresh_seconds: 2.5", "1 to 3600"),
         ("refresh_second: 2", "refresh_seconds"),
+        ("tls: {certificate: /a}", "add it"),
+        ("tls: {certificate: /a, certificate_key: b}", "see docs/reference"),
+        ("tls: {certificate: /a, certificate_key: /b, name: 'a b'}", "the name by which"),
+        ("tls: {certificate: /a, certificate_key: /b, password: x}", "certificate"),
     ],
 )
 def test_a_bad_key(tmp_path: Path, row: str, cure: str) -> None:
