@@ -12,8 +12,17 @@ COMPONENT = "history_server"
 UNIT = "flink-history-server.service"
 MOST_EXPOSURE = 1.3
 GET = """
-import sys, urllib.request as r
-print(r.build_opener(r.ProxyHandler({})).open(sys.argv[1], timeout=10).read().decode())
+import http.client, ssl, sys
+host, port, path, ca, name = sys.argv[1:]
+connection = http.client.HTTPConnection(host, int(port), timeout=10)
+connection.connect()
+if name:
+    context = ssl.create_default_context(cafile=ca or None)
+    connection.sock = context.wrap_socket(connection.sock, server_hostname=name)
+connection.request("GET", path)
+reply = connection.getresponse()
+assert reply.status == 200, reply.status
+print(reply.read().decode())
 """
 HARDENING = {
     "NoNewPrivileges": "yes",
@@ -46,8 +55,13 @@ def get(host: Any, facts: dict[str, Any], path: str) -> Any:
     """GET it on the node itself: HEAD is answered with 500 there."""
     address = facts["flink_history_address"]
     local = "127.0.0.1" if address == "0.0.0.0" else address
-    url = f"http://{local}:{facts['flink_history_port']}{path}"
-    return json.loads(host.check_output("python3 -c %s %s", GET, url))
+    name = facts["flink_history_certificate_name"] or facts["flink_host"]
+    words = (local, str(facts["flink_history_port"]), path, facts["flink_history_ca"])
+    return json.loads(
+        host.check_output(
+            "python3 -c %s %s %s %s %s %s", GET, *words, name if facts["flink_history_certificate"] else ""
+        )
+    )
 
 
 def test_unit_is_enabled_and_runs(host: Any) -> None:
@@ -87,6 +101,31 @@ def test_server_is_java_of_its_own_user_with_a_bounded_heap(host: Any, facts: di
     assert (user, group) == (facts["flink_user"], facts["flink_group"])
     assert "org.apache.flink.runtime.webmonitor.history.HistoryServer" in arguments
     assert re.search(r"-Xmx\d+", arguments)
+
+
+def test_memory_and_tasks_are_limited(host: Any, facts: dict[str, Any]) -> None:
+    found = properties(host, "MemoryMax", "TasksMax", "LimitNOFILE", "CPUQuotaPerSecUSec")
+    most = int(facts["flink_history_memory_max"].removesuffix("M")) << 20
+    assert (found["MemoryMax"], found["TasksMax"], found["LimitNOFILE"]) == (str(most), "512", "65536")
+    assert (found["CPUQuotaPerSecUSec"] == "infinity") == (facts["flink_history_cpu_quota"] == "")
+
+
+def test_a_server_without_memory_ends(host: Any) -> None:
+    pid = properties(host, "MainPID")["MainPID"]
+    assert "-XX:+ExitOnOutOfMemoryError" in host.check_output("ps -o args= -p %s", pid)
+
+
+def test_no_password_stands_where_others_may_read_it(host: Any, facts: dict[str, Any]) -> None:
+    if not facts["flink_history_certificate"]:
+        assert not host.file("/run/flink-history-server/conf").exists  # no key store, so no password
+        return
+    folder = host.file("/run/flink-history-server")
+    assert (oct(folder.mode), folder.user) == ("0o700", facts["flink_user"])
+    row = host.check_output("grep -h -m 1 keystore-password: /run/flink-history-server/conf/*.yaml")
+    password = row.rpartition(" ")[2]
+    assert len(password) > 30
+    assert password not in host.check_output("ps -eo args")
+    assert host.run("grep -rlF %s %s /etc/flink-history", password, facts["flink_log_directory"]).rc == 1
 
 
 def test_user_cannot_log_in(host: Any, facts: dict[str, Any]) -> None:

@@ -1,7 +1,9 @@
 """Preview, Ansible and Salt write the same bytes, modes and owners: real engines, real role and formula.
 
-The role's `files.yml` and the formula's macros run with the facts of a host, whose every path is
-moved under a temporary folder. Odd values stand in for what a cluster file may hold.
+Every template, for every flavour, both Flink lines and every optional feature: of all the files of all
+these clusters, each one that differs from the others is written once by each engine, where `machines`
+says, from the facts of its host with every path moved under a temporary folder. Odd values stand in
+for what a cluster file may hold.
 """
 
 from __future__ import annotations
@@ -9,11 +11,12 @@ from __future__ import annotations
 import copy
 import getpass
 import grp
+import itertools
 import json
 import os
 import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +26,38 @@ from core import bootstrap
 from core.process import run
 from provision import cluster as clusters
 from provision import facts as fact_module
-from provision import pillar, preview
+from provision import flavours, pillar, preview
 from provision.cluster import ROOT, Host
 from provision.facts import Facts
-from provision.manifest import FLINK, FORMULAS
+from provision.manifest import FLINK, FORMULAS, Formula
 from tests.unit.provision import samples
+
+Changes = tuple[tuple[str, str], ...]
+# What a role calls the tasks that write its files, where that is not `files`.
+TASKS = {"yarn_queues": "policy"}
+LINES: dict[str, Changes] = {
+    "both-lines": (),
+    "1.20": (("[1.20.5, 2.3.0]", "[1.20.5]"),),
+    "2.3": (("[1.20.5, 2.3.0]", "[2.3.0]"), ("default: 1.20.5", "default: 2.3.0")),
+}
+# Every optional feature of a cluster file that changes a file; each alone, with each flavour and line.
+FEATURES: dict[str, Changes] = {
+    "plain": (),
+    "mirror-server": samples.SERVED,
+    "mirror-by-tls": samples.BY_TLS,
+    "logs-by-rsyslog": samples.SHIPPED,
+    "logs-by-logstash": samples.BY_LOGSTASH,
+    "graphite-alone": (
+        ("{roles: [FLINK, GRAPHITE]}", "{roles: [FLINK]}"),
+        ("kafka-1: {roles: [KAFKA]}", "kafka-1: {roles: [GRAPHITE]}"),
+        ("metrics: {interval", "metrics: {carbon: {creates_per_minute: 0}, interval"),
+    ),
+    "queues": samples.QUEUES,
+    "history-tls": (samples.TLS,),
+    "history-limits": (("    retained_jobs: 7\n", "    heap: 2g\n    cpu_percent: 150\n"),),
+    "history-age": (samples.OLD_ARCHIVES_GO,),
+}
+REFUSED = {("1.20", "history-age")}  # by cluster.check: this line keeps archives by number only
 
 ODD = {
     "odd.apostrophe": "it's 'quoted'",
@@ -60,31 +90,11 @@ def queued(facts: Facts) -> None:
     facts["yarn_queues_rules"].append({"member": ':été\'s "x" & <y> $z', "queue": "root.a-b_c@d+e"})
 
 
-FIXTURES: dict[str, tuple[str, tuple[tuple[str, str], ...], Callable[[Facts], None]]] = {
-    "both-lines": ("both-1", (), lambda _: None),
-    "history-server-1.20": ("manager-1", (("[1.20.5, 2.3.0]", "[1.20.5]"),), lambda _: None),
-    "history-server-2.3": ("manager-2", (), lambda _: None),
-    "production": (
-        "both-1",
-        (("flavor: pico", "flavor: production"), ("interval_seconds: 10", "interval_seconds: 60")),
-        lambda _: None,
-    ),
-    "queues": ("edge-1", samples.QUEUES, queued),
-    "graphite-alone": (
-        "kafka-1",
-        (
-            ("{roles: [FLINK, GRAPHITE]}", "{roles: [FLINK]}"),
-            ("kafka-1: {roles: [KAFKA]}", "kafka-1: {roles: [GRAPHITE]}"),
-            ("{interval_seconds: 10}", "{interval_seconds: 10, carbon: {creates_per_minute: 0}}"),
-        ),
-        lambda _: None,
-    ),
-    "mirror-server": ("mirror-1", samples.SERVED, lambda _: None),
-    "mirror-by-tls": ("both-1", samples.BY_TLS, lambda _: None),
-    "logs-by-rsyslog": ("both-1", samples.SHIPPED, lambda _: None),
-    "logs-by-logstash": ("both-1", samples.BY_LOGSTASH, lambda _: None),
+# Whole hosts whose facts are changed by hand: (host, what changes the sample, what changes the facts).
+CHANGED: dict[str, tuple[str, Changes, Callable[[Facts], None]]] = {
+    "odd-queues": ("edge-1", samples.QUEUES, queued),
     "odd-values": ("both-1", (), odd),
-    "odd-values-1.20": ("both-1", (("[1.20.5, 2.3.0]", "[1.20.5]"),), odd),
+    "odd-values-1.20": ("both-1", LINES["1.20"], odd),
 }
 
 
@@ -107,50 +117,92 @@ def moved(facts: Facts, base: Path) -> Facts:
     return result
 
 
-@pytest.fixture(scope="module")
-def fixtures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Facts]:
-    folder = tmp_path_factory.mktemp("facts")
+def described(folder: Path) -> Iterator[tuple[str, Facts]]:
+    """Yield a name and the facts of each host of each cluster."""
     lock = samples.lock(folder / "catalogue.lock")
-    found = {}
-    for name, (host, changes, change) in FIXTURES.items():
+    for flavour, line, feature in itertools.product(flavours.flavours(), LINES, FEATURES):
+        if (line, feature) in REFUSED:
+            continue
+        size = [] if flavour == "pico" else [("flavor: pico", f"flavor: {flavour}")]
+        size += [] if flavour == "pico" else [("interval_seconds: 10", "interval_seconds: 60")]
+        name = f"{flavour}.{line}.{feature}"
+        path = samples.cluster_file(folder / f"{name}.yml", *size, *LINES[line], *FEATURES[feature])
+        for host, facts in fact_module.resolve(clusters.load(path), lock).items():
+            yield f"{name}.{host}", facts
+    for name, (host, changes, change) in CHANGED.items():
         path = samples.cluster_file(folder / f"{name}.yml", *changes)
-        found[name] = copy.deepcopy(fact_module.resolve(clusters.load(path), lock)[host])
-        change(found[name])
+        facts = copy.deepcopy(fact_module.resolve(clusters.load(path), lock)[host])
+        change(facts)
+        yield name, facts
+
+
+@pytest.fixture(scope="module")
+def machines(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Facts]:
+    """The facts of the hosts that have a file like no host before, each with those files alone."""
+    seen: set[tuple[str, bytes]] = set()
+    found = {}
+    renderer = preview.Renderer()
+    for name, its in described(tmp_path_factory.mktemp("facts")):
+        texts, facts = renderer.render(its), copy.copy(its)
+        for formula in FORMULAS:
+            for kind in ("directories", "files"):
+                marks = [
+                    (json.dumps([formula.name, entry], sort_keys=True), texts.get(entry["destination"], b""))
+                    for entry in its[f"{formula.name}_{kind}"]
+                ]
+                facts[f"{formula.name}_{kind}"] = [
+                    entry
+                    for entry, mark in zip(its[f"{formula.name}_{kind}"], marks, strict=True)
+                    if mark not in seen
+                ]
+                seen.update(marks)
+        if entries(facts, "files"):
+            found[name] = facts
+    return found
+
+
+def components(formula: Formula) -> tuple[str, ...]:
+    """Return what the files of ``formula`` are asked for by; Flink's role takes one at a time."""
+    return formula.components if formula is FLINK else ("all",)
+
+
+def wanted(facts: Facts) -> list[str]:
+    """Return the components of which ``facts`` have anything."""
+    found = []
+    for formula in FORMULAS:
+        there = [*facts[f"{formula.name}_directories"], *facts[f"{formula.name}_files"]]
+        if formula is FLINK:
+            found += sorted({f"{formula.name}.{entry['component']}" for entry in there})
+        elif there:
+            found.append(f"{formula.name}.all")
     return found
 
 
 @pytest.fixture(scope="module")
-def by_ansible(fixtures: dict[str, Facts], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def by_ansible(machines: dict[str, Facts], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """All fixtures in one play, each as a host of its own; return where each one's files are."""
     folder = tmp_path_factory.mktemp("ansible")
-    bases = {name: folder / "out" / name for name in fixtures}
-    for name, facts in fixtures.items():
+    bases = {name: folder / "out" / name for name in machines}
+    for name, facts in machines.items():
         bases[name].mkdir(parents=True)
         variables = folder / "inventory" / "host_vars" / f"{name}.json"
         variables.parent.mkdir(parents=True, exist_ok=True)
-        variables.write_text(json.dumps(moved(facts, bases[name])))
-    hosts = {name: {"ansible_connection": "local"} for name in fixtures}
+        variables.write_text(json.dumps({**moved(facts, bases[name]), "parity_components": wanted(facts)}))
+    hosts = {name: {"ansible_connection": "local"} for name in machines}
     (folder / "inventory" / "hosts.json").write_text(json.dumps({"all": {"hosts": hosts}}))
     tasks = [
         {
-            "name": f"Write {component}",
-            "ansible.builtin.include_role": {"name": "flink", "tasks_from": "files"},
+            "name": f"Write {component} of {formula.name}",
+            "ansible.builtin.include_role": {
+                "name": formula.name,
+                "tasks_from": TASKS.get(formula.name, "files"),
+            },
             "vars": {"flink_component": component},
+            "when": f"'{formula.name}.{component}' in parity_components",
         }
-        for component in FLINK.components
+        for formula in FORMULAS
+        for component in components(formula)
     ]
-    tasks.append(
-        {
-            "name": "Write the mirror's server",
-            "ansible.builtin.include_role": {"name": "mirror_server", "tasks_from": "files"},
-        }
-    )
-    tasks.append(
-        {
-            "name": "Write the queue policy",
-            "ansible.builtin.include_role": {"name": "yarn_queues", "tasks_from": "policy"},
-        }
-    )
     handlers = [
         {"name": f"Restart the {what}", "ansible.builtin.meta": "noop"}
         for what in ("history server", "mirror server", "log shipper")
@@ -171,37 +223,41 @@ def by_ansible(fixtures: dict[str, Facts], tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture(scope="module")
-def by_salt(fixtures: dict[str, Facts], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Each fixture by one masterless salt-call; return where each one's files are."""
+def by_salt(machines: dict[str, Facts], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """All machines by one masterless salt-call; return where each one's files are."""
     python = bootstrap.ensure("salt") / "bin" / "python"
-    bases = {}
-    for name, facts in fixtures.items():
-        folder = tmp_path_factory.mktemp("salt")
-        bases[name] = folder / "out"
-        bases[name].mkdir()
-        settings = json.loads(pillar.minion(Host("parity", ("EDGE",)), str(folder)))
-        settings["file_roots"]["base"] = [str(folder / "states"), str(ROOT / "salt-states")]
-        settings["user"] = getpass.getuser()
-        (folder / "minion").write_text(json.dumps(settings))
-        (folder / "pillar").mkdir()
-        (folder / "pillar" / "top.sls").write_text("base:\n  '*':\n    - facts\n")
-        (folder / "pillar" / "facts.sls").write_text("#!json\n" + json.dumps(moved(facts, bases[name])))
-        (folder / "states").mkdir()
-        (folder / "states" / "parity.sls").write_text(
-            "{%- from 'flink/map.jinja' import facts, common with context %}\n"
-            "{%- from 'flink/macros.jinja' import files %}\n"
-            "{%- from 'mirror_server/map.jinja' import facts as own, common as own_common with context %}\n"
-            "{%- from 'mirror_server/macros.jinja' import files as own_files %}\n"
-            "{{ own_files(own, own_common) }}\n"
-            "{%- from 'yarn_queues/map.jinja' import facts as policy, common as its_common with context %}\n"
-            "{%- from 'yarn_queues/macros.jinja' import files as policy_files %}\n"
-            "{{ policy_files(policy, its_common) }}\n"
-            + "".join(f"{{{{ files(facts, common, '{component}') }}}}\n" for component in FLINK.components)
-        )
-        call = "import sys; from salt.scripts import salt_call; sys.argv[0] = 'salt-call'; salt_call()"
-        words = [str(python), "-c", call, "--local", "-c", str(folder), "--retcode-passthrough", "--out=json"]
-        run([*words, "state.apply", "parity"], timeout=300, cwd=folder, env={"LC_ALL": "C.UTF-8"})
+    folder = tmp_path_factory.mktemp("salt")
+    bases = {name: folder / "out" / name for name in machines}
+    facts = {}
+    for name, its in machines.items():
+        bases[name].mkdir(parents=True)
+        facts[name] = moved(its, bases[name])
+    settings = json.loads(pillar.minion(Host("parity", ("EDGE",)), str(folder)))
+    settings["file_roots"]["base"] = [str(folder / "states"), str(ROOT / "salt-states")]
+    settings["user"] = getpass.getuser()
+    (folder / "minion").write_text(json.dumps(settings))
+    (folder / "pillar").mkdir()
+    (folder / "pillar" / "top.sls").write_text("base:\n  '*':\n    - facts\n")
+    (folder / "pillar" / "facts.sls").write_text("#!json\n" + json.dumps({"machines": facts}))
+    (folder / "states").mkdir()
+    (folder / "states" / "parity.sls").write_text("".join(map(states, machines, machines.values())))
+    call = "import sys; from salt.scripts import salt_call; sys.argv[0] = 'salt-call'; salt_call()"
+    words = [str(python), "-c", call, "--local", "-c", str(folder), "--retcode-passthrough", "--out=json"]
+    run([*words, "state.apply", "parity"], timeout=500, cwd=folder, env={"LC_ALL": "C.UTF-8"})
     return bases
+
+
+def states(name: str, facts: Facts) -> str:
+    """Return the states of one machine: the formulas' own maps and macros see its facts as the pillar."""
+    text = ""
+    for formula in FORMULAS:
+        its = f"'{formula.name}/map.jinja' import facts, common with context"
+        text += f"{{%- from {its} %}}\n{{%- from '{formula.name}/macros.jinja' import files %}}\n"
+        for component in components(formula):
+            if f"{formula.name}.{component}" in wanted(facts):
+                more = f", '{component}'" if formula is FLINK else ""
+                text += f"{{{{ files(facts, common{more}) }}}}\n"
+    return f"{{%- with pillar = pillar.machines['{name}'] %}}\n{text}{{%- endwith %}}\n"
 
 
 def tree(base: Path) -> dict[str, Any]:
@@ -214,35 +270,39 @@ def tree(base: Path) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("name", FIXTURES)
 def test_both_engines_leave_the_same_tree(
-    name: str, by_ansible: dict[str, Path], by_salt: dict[str, Path]
+    machines: dict[str, Facts], by_ansible: dict[str, Path], by_salt: dict[str, Path]
 ) -> None:
-    first, second = tree(by_ansible[name]), tree(by_salt[name])
-    assert len(first) > 10
-    assert list(first) == list(second)
-    for path, found in first.items():
-        assert found == second[path], path
+    assert len(machines) > 10
+    for name in machines:
+        first, second = tree(by_ansible[name]), tree(by_salt[name])
+        assert first
+        assert list(first) == list(second), name
+        for path, found in first.items():
+            assert found == second[path], (name, path)
 
 
-@pytest.mark.parametrize("name", FIXTURES)
 def test_the_preview_shows_the_bytes_that_land(
-    name: str, fixtures: dict[str, Facts], by_ansible: dict[str, Path]
+    machines: dict[str, Facts], by_ansible: dict[str, Path]
 ) -> None:
-    facts = fixtures[name]
-    shown = preview.render(facts)
-    assert set(shown) == {entry["destination"] for entry in entries(facts, "files")}
-    for destination, content in shown.items():
-        path = Path(f"{by_ansible[name]}{destination}")
-        assert path.read_bytes() == content, destination
-    for entry in entries(facts, "files"):
-        path = Path(f"{by_ansible[name]}{entry['destination']}")
-        assert oct(path.stat().st_mode & 0o7777) == oct(int(entry["mode"], 8)), entry
+    for name, facts in machines.items():
+        shown = preview.render(facts)
+        assert set(shown) == {entry["destination"] for entry in entries(facts, "files")}
+        for entry in entries(facts, "files"):
+            path = Path(f"{by_ansible[name]}{entry['destination']}")
+            assert path.read_bytes() == shown[entry["destination"]], (name, entry)
+            assert oct(path.stat().st_mode & 0o7777) == oct(int(entry["mode"], 8)), (name, entry)
 
 
-def test_every_template_is_in_a_fixture(fixtures: dict[str, Facts]) -> None:
-    used = {entry["source"] for facts in fixtures.values() for entry in entries(facts, "files")}
+def test_every_template_is_rendered_for_all_that_it_depends_on(machines: dict[str, Facts]) -> None:
+    """A new template that no cluster here gets fails; give it a feature."""
+    used = {entry["source"] for facts in machines.values() for entry in entries(facts, "files")}
     assert {path.name for formula in FORMULAS for path in formula.templates.glob("*.j2")} <= used
+    for flavour in flavours.flavours():
+        of_it = [its for name, its in machines.items() if name.startswith(f"{flavour}.")]
+        sources = {entry["source"] for its in of_it for entry in entries(its, "files")}
+        assert {"config.yaml.j2", "flink-conf.yaml.j2", "flink-history-server.service.j2"} <= sources
+    assert not [feature for feature in FEATURES if not [name for name in machines if f".{feature}." in name]]
 
 
 def test_odd_values_reach_the_files_as_they_are(by_salt: dict[str, Path]) -> None:
