@@ -204,17 +204,12 @@ class Server:
             self._ended.wait(1)
 
     def _prepare(self, out: IO[bytes]) -> None:
-        given, runtime = self.folder / "credentials", self.folder / "runtime"
-        for folder in (given, runtime):
-            folder.mkdir(exist_ok=True)
-        shutil.copy(self.tls["certificate"], given / "certificate")
-        shutil.copy(self.tls["certificate_key"], given / "key")
+        runtime, settings = self.folder / "runtime", self.folder / "prepared.json"
+        runtime.mkdir(exist_ok=True)
+        settings.write_text(json.dumps({"tls": dict(self.tls), "user": "root"}))
         words = [sys.executable, str(FLINK.programs / "history-server-tls"), "prepare"]
-        environment = {
-            "PATH": os.environ["PATH"],
-            "CREDENTIALS_DIRECTORY": str(given),
-            "RUNTIME_DIRECTORY": str(runtime),
-        }
+        words.append(f"--settings={settings}")
+        environment = {"PATH": os.environ["PATH"], "RUNTIME_DIRECTORY": str(runtime)}
         subprocess.run(
             [*words, f"--configuration={self.folder / 'conf'}"],
             env=environment, stdout=out, stderr=out, timeout=60, check=True,

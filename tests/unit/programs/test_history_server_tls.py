@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -43,19 +44,16 @@ class Site:
         return subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
 
     def prepare(self, runtime: Path) -> subprocess.CompletedProcess[str]:
-        given, source = self.folder / "credentials", self.folder / "conf"
-        for folder in (given, source, runtime):
+        source, settings = self.folder / "conf", self.folder / "prepared.json"
+        for folder in (source, runtime):
             folder.mkdir(exist_ok=True)
-        (given / "certificate").write_bytes(self.issued.certificate.read_bytes())
-        (given / "key").write_bytes(self.issued.key.read_bytes())
+        user = pwd.getpwuid(os.geteuid()).pw_name
+        settings.write_text(json.dumps({"tls": self.tls, "user": user}))
         (source / "config.yaml").write_text("a: 'b'\n")
         (source / "log4j-console.properties").write_text("c = d\n")
-        environment = {
-            "PATH": os.environ["PATH"],
-            "CREDENTIALS_DIRECTORY": str(given),
-            "RUNTIME_DIRECTORY": str(runtime),
-        }
-        words = [sys.executable, str(PROGRAM), "prepare", f"--configuration={source}"]
+        environment = {"PATH": os.environ["PATH"], "RUNTIME_DIRECTORY": str(runtime)}
+        words = [sys.executable, str(PROGRAM), "prepare", f"--settings={settings}"]
+        words.append(f"--configuration={source}")
         return subprocess.run(words, capture_output=True, text=True, timeout=60, check=False, env=environment)
 
 
@@ -140,7 +138,7 @@ def test_files_that_do_not_fit_make_no_key_store(site: Site, tmp_path: Path) -> 
     (site.folder / "site" / "server.key").write_bytes((tmp_path / "other" / "server.key").read_bytes())
     done = site.prepare(tmp_path / "run")
     assert done.returncode == 1
-    assert "no key store from the certificate and its key" in done.stderr
+    assert f"no key store from {site.issued.certificate} and its key" in done.stderr
 
 
 def test_a_renewed_certificate_is_seen_by_its_bytes(site: Site, tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def test_tls_names_files_and_holds_no_secret(tmp_path: Path, lock: Lock) -> None
         assert its["flink_history_uri"] == f"https://{reached}:8082"
         texts = preview.render(its)
         unit = texts[UNIT].decode()
-        assert "\nLoadCredential=key:/etc/pnda/tls/history.key\n" in unit
+        assert "\nExecStartPre=+/usr/lib/pnda/flink/history-server-tls prepare " in unit
         assert "\nEnvironment=FLINK_CONF_DIR=/run/flink-history-server/conf\n" in unit
         tls = json.loads(texts["/var/lib/pnda/flink/history-server.json"])["tls"]
         assert tls["name"] == (reached if len(changes) > 1 else "manager-2")
