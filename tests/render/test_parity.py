@@ -227,7 +227,7 @@ def by_ansible(machines: dict[str, Facts], tmp_path_factory: pytest.TempPathFact
         "LC_ALL": "C.UTF-8",
     }
     words = [sys.executable, "-P", "-m", "ansible", "playbook", "-i", str(folder / "inventory")]
-    run([*words, str(folder / "play.json")], timeout=500, cwd=folder, env=environment)
+    run([*words, str(folder / "play.json")], timeout=900, cwd=folder, env=environment)
     return bases
 
 
@@ -252,7 +252,7 @@ def by_salt(machines: dict[str, Facts], tmp_path_factory: pytest.TempPathFactory
     (folder / "states" / "parity.sls").write_text("".join(map(states, machines, machines.values())))
     call = "import sys; from salt.scripts import salt_call; sys.argv[0] = 'salt-call'; salt_call()"
     words = [str(python), "-c", call, "--local", "-c", str(folder), "--retcode-passthrough", "--out=json"]
-    run([*words, "state.apply", "parity"], timeout=500, cwd=folder, env={"LC_ALL": "C.UTF-8"})
+    run([*words, "state.apply", "parity"], timeout=900, cwd=folder, env={"LC_ALL": "C.UTF-8"})
     return bases
 
 
