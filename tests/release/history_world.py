@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from core.process import run
 from provision import lines
 from provision.manifest import FLINK
 
@@ -33,18 +32,6 @@ for word in sys.argv[1:]:
     if word.startswith("--property="):
         key = word.split("=", 1)[1]
         print(f"{{key}}={{state[key]}}")
-"""
-
-
-JOB = """\
-import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
-public class Small {
-    public static void main(String[] words) throws Exception {
-        StreamExecutionEnvironment environment = StreamExecutionEnvironment.getExecutionEnvironment();
-        environment.fromSequence(1, 10).print();
-        environment.execute("small");
-    }
-}
 """
 
 
@@ -64,58 +51,6 @@ def write_configuration(folder: Path, version: str, options: Mapping[str, str]) 
     quote = "" if line.legacy else "'"
     text = "".join(f"{key}: {quote}{value}{quote}\n" for key, value in rows.items())
     (folder / line.configuration_file).write_text(text)
-
-
-def run_job(home: Path, version: str, archives: Path, folder: Path) -> None:
-    """Run a small job in a JobManager and a TaskManager of its own; its archive lies in ``archives`` then."""
-    rest, rpc = free_port(), free_port()
-    options = {
-        "jobmanager.rpc.address": "127.0.0.1",
-        "jobmanager.rpc.port": str(rpc),
-        "jobmanager.bind-host": "127.0.0.1",
-        "taskmanager.host": "127.0.0.1",
-        "taskmanager.bind-host": "127.0.0.1",
-        "rest.address": "127.0.0.1",
-        "rest.bind-address": "127.0.0.1",
-        "rest.port": str(rest),
-        "jobmanager.memory.process.size": "1024m",
-        "taskmanager.memory.process.size": "1280m",
-        "jobmanager.archive.fs.dir": f"file://{archives}",
-        "io.tmp.dirs": str(folder),
-    }
-    write_configuration(folder / "conf", version, options)
-    for path in (home / "conf").glob("log4j*"):
-        shutil.copy(path, folder / "conf")
-    environment = environment_of(folder)
-    jar = _compiled(home, folder)
-    words = [str(home / "bin" / "standalone-job.sh"), "start-foreground", "--jars", f"file://{jar}"]
-    with (folder / "taskmanager.out").open("wb") as out:
-        worker = subprocess.Popen(
-            [str(home / "bin" / "taskmanager.sh"), "start-foreground"],
-            env=environment, stdout=out, stderr=out,
-        )  # fmt: skip
-    try:
-        done = subprocess.run(
-            [*words, "--job-classname", "Small"],
-            env=environment, capture_output=True, text=True, timeout=_SECONDS, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    finally:
-        worker.terminate()
-        worker.wait(timeout=60)
-
-
-def _compiled(home: Path, folder: Path) -> Path:
-    """Return a jar of the job below: the examples that come with 2.3 are 1.x's, and do not run on it."""
-    source, classes, jar = folder / "Small.java", folder / "classes", folder / "small.jar"
-    source.write_text(JOB)
-    (distribution,) = (home / "lib").glob("flink-dist-*.jar")
-    for words in (
-        ["javac", "-cp", str(distribution), "-d", str(classes), str(source)],
-        ["jar", "--create", "--file", str(jar), "-C", str(classes), "."],
-    ):
-        run(words, timeout=_SECONDS)
-    return jar
 
 
 def environment_of(folder: Path) -> dict[str, str]:
