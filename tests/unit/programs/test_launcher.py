@@ -252,7 +252,7 @@ def test_two_users_share_nothing() -> None:
             for user, other in (("nobody", "games"), ("games", "nobody")):
                 place = folder / (user if name == "a.log" else f"pnda-flink-{user}")
                 assert (place.owner(), stat.S_IMODE(place.stat().st_mode)) == (user, 0o700)
-                look = ["/usr/sbin/runuser", "-u", other, "--", "cat", place / name]
+                look = ["/usr/sbin/runuser", "-u", other, "--", "cat", str(place / name)]
                 assert subprocess.run(look, capture_output=True, timeout=60, check=False).returncode == 1
                 assert (place / name).read_text() == "secret\n"
 
