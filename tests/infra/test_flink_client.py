@@ -111,7 +111,8 @@ def test_everybody_may_read_and_run_the_python(host: Any, facts: dict[str, Any])
     """YARN's container user is not the one who provisioned."""
     for release in facts["flink_releases"]:
         done = host.run(
-            "find -L %s ! -type l ( ! -perm -o=r -o -type d ! -perm -o=x ) -print", release["python"]["home"]
+            r"find -L %s ! -type l \( ! -perm -o=r -o -type d ! -perm -o=x \) -print",
+            release["python"]["home"],
         )
         assert done.rc == 0, done.stderr
         assert done.stdout == ""
