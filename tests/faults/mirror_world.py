@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -106,7 +105,6 @@ class World:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=interruptible,
         )
 
     def store_path(self, name: str) -> Any:
@@ -127,8 +125,3 @@ class World:
         assert self.current() is not None
         for name, body in self.bodies.items():
             assert (self.current() / "mirror_misc" / name).read_bytes() == body
-
-
-def interruptible() -> None:
-    """Undo what a test run in the background inherits: a shell starts such jobs with SIGINT ignored."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -22,7 +22,6 @@ import pytest
 
 from core.process import run
 from mirror.certificates import CertificateRequest, issue
-from tests.faults.mirror_world import interruptible
 from tests.unit.mirror.served import LARGE, publish
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,7 +46,6 @@ def serving(root: Path, *words: Any) -> Iterator[Any]:
     command = [sys.executable, "-m", "core.program", "mirror.serve", "--root", root, "--port", "0", *words]
     process = subprocess.Popen(
         list(map(str, command)), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        preexec_fn=interruptible,
     )  # fmt: skip
     try:
         assert process.stdout is not None
