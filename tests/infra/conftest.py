@@ -59,7 +59,8 @@ def _components(facts: Facts) -> set[str]:
     flink, release = facts["flink_components"], facts["flink_releases"]
     server = ["mirror_server"] if facts["mirror_server_components"] else []
     queues = ["yarn_queues"] if facts["yarn_queues_components"] else []
-    return {*(["install"] if release else []), *flink, *server, *queues}
+    shipper = [f"logs.{facts['flink_log_shipper']}"] if "logs" in flink else []
+    return {*(["install"] if release else []), *flink, *shipper, *server, *queues}
 
 
 def _facts_of(config: pytest.Config, known: dict[str, Facts], item: pytest.Item) -> Facts:
