@@ -40,11 +40,11 @@ class Layer:
 
 LAYERS = (
     Layer("lint", ("shellcheck",), salt=True, minutes=10),
-    Layer("unit", ("gawk", "mawk"), salt=False, minutes=10, full_minutes=60, paths=("tests/unit",)),
-    Layer("render", (), salt=True, minutes=10, paths=("tests/render",)),
+    Layer("unit", ("gawk", "mawk"), salt=False, minutes=20, full_minutes=60, paths=("tests/unit",)),
+    Layer("render", (), salt=True, minutes=15, paths=("tests/render",)),
     Layer("faults", (), salt=False, minutes=40, full_minutes=90, paths=("tests/faults",)),
     Layer("release", (), salt=True, minutes=30, paths=("tests/release",)),
-    Layer("lab", (), salt=True, minutes=45, paths=("tests/lab",)),
+    Layer("lab", (), salt=True, minutes=70, paths=("tests/lab",)),
 )
 
 

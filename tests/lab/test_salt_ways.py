@@ -16,7 +16,7 @@ from lab.engine import docker
 from lab.model import CHECKOUT, Lab
 from tests.lab.conftest import inv
 
-HOSTS = ("mirror-1", "edge-1", "manager-1")
+HOSTS = ("mirror-1", "edge-1", "manager-1", "graphite-1")
 MASTER = "mirror-1"
 PLACE = "/srv/salt-master"
 PYTHON = "/opt/pnda-salt/bin/python"
@@ -146,7 +146,7 @@ def test_salt_ssh_applies_by_the_roster_and_a_second_run_changes_nothing(master:
     assert failures(first) == []
     made = changed(first)
     assert made.pop("edge-1") > 10
-    assert made == {"mirror-1": 0, "manager-1": 0}
+    assert set(made.values()) == {0}
     second = apply()
     assert failures(second) == []
     assert changed(second) == dict.fromkeys(HOSTS, 0)
