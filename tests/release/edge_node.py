@@ -90,6 +90,7 @@ def provision(base: Path, release: Path, hadoop: str = "mirror") -> EdgeNode:
             node.path(entry["destination"]).chmod(int(entry["mode"], 8))
         modes = {entry["destination"]: int(entry["mode"], 8) for entry in its["flink_files"]}
         for destination, content in preview.render(its).items():
+            node.path(destination).parent.mkdir(parents=True, exist_ok=True)
             node.path(destination).write_bytes(_moved(content, base))
             node.path(destination).chmod(modes[destination])
         for item in its["flink_releases"]:
