@@ -29,26 +29,29 @@ class Counter(seam.Observer):
         power = os.environ.get("KILL_POWER") == "1"
         self._ledger = Ledger() if power else None
 
+    # The lock is held to the end: no other thread changes anything more, neither the disk nor the ledger.
+
     def change(self, event: str, paths: tuple[Any, ...]) -> None:
-        self._step(lambda: None)
-        if self._ledger:
-            self._ledger.change(event, paths)
+        with self._lock:
+            self._step(lambda: None)
+            if self._ledger:
+                self._ledger.change(event, paths)
 
     def write(self, handle: int, half: Callable[[], None]) -> None:
-        if self._ledger:
-            self._ledger.wrote(handle)
-        self._step(half)
+        with self._lock:
+            if self._ledger:
+                self._ledger.wrote(handle)
+            self._step(half)
 
     def sync(self, handle: int) -> None:
-        self._step(lambda: None)
-        if self._ledger:
-            self._ledger.synced(handle)
+        with self._lock:
+            self._step(lambda: None)
+            if self._ledger:
+                self._ledger.synced(handle)
 
     def _step(self, torn: Callable[[], None]) -> None:
-        with self._lock:  # held to the end: no other thread changes anything more
-            self.count += 1
-            if self.count != self.point:
-                return
+        self.count += 1
+        if self.count == self.point:
             self.point = 0
             torn()
             self.end()

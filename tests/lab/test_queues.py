@@ -26,7 +26,7 @@ def users(ansible_lab: UpLab) -> UpLab:
 
 def as_user(up_lab: UpLab, user: str, command: str) -> tuple[int, str]:
     """Run ``command`` as ``user`` on edge-1; return the exit code and all that it said."""
-    words = ("runuser", "-u", user, "--", "sh", "-c", f"cd /tmp && {command} 2>&1")
+    words = ("runuser", "-u", user, "--", "sh", "-c", f"cd /tmp && {{ {command}; }} 2>&1")
     done = docker("exec", up_lab.lab.container("edge-1"), *words, timeout=120, check=False)
     return done.code, done.stdout
 
