@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from core.errors import UsageError
 from core.process import run
+from mirror import debian_control
 from mirror.locations import Location, redact
 
 _TIMEOUT = 120.0
@@ -132,9 +133,7 @@ def _signed_by(entry: str, uri: str, suite: str) -> str:
                 found = re.search(r"(?:^|\s)signed-by=(\S+)", match["options"] or "")
                 return found[1].replace(",", " ") if found else ""
         return ""
-    from debian.deb822 import Deb822
-
-    for paragraph in Deb822.iter_paragraphs(text, use_apt_pkg=False):
+    for paragraph in debian_control.paragraphs(text):
         uris, suites = str(paragraph.get("URIs", "")).split(), str(paragraph.get("Suites", "")).split()
         if suite in suites and any(_same(one, uri) for one in uris):
             return str(paragraph.get("Signed-By", "")).strip("\n")

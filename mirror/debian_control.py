@@ -69,17 +69,22 @@ class Release:
     date: datetime
 
 
+def paragraphs(text: str) -> list[Mapping[str, str]]:
+    """Return each paragraph's fields, found in any case. Raises ValueError where a line is none."""
+    from debian.deb822 import Deb822
+
+    # Lines: a text of one line would be taken for the name of a file, and that file would be read.
+    return list(Deb822.iter_paragraphs(text.split("\n"), use_apt_pkg=False))
+
+
 def packages(text: str, where: str) -> tuple[Package, ...]:
     """Return the packages that the paragraphs in ``text`` describe; ``where`` is named in messages.
 
     Raises WorldError, naming package and fault, for a paragraph that is not to be believed: no
     SHA-256, a path that leaves the repository, a name, version or size that can be none.
     """
-    from debian.deb822 import Deb822
-
     try:
-        paragraphs = list(Deb822.iter_paragraphs(text, use_apt_pkg=False))
-        return tuple(_package(dict(paragraph), where) for paragraph in paragraphs)
+        return tuple(_package(dict(found), where) for found in paragraphs(text))
     except (ValueError, TypeError, UnicodeError) as error:
         raise WorldError(f"{where}: an index that cannot be read ({error!r:.100})", _CURE) from error
 

@@ -9,10 +9,10 @@ import zlib
 from pathlib import Path
 
 from debian.arfile import ArError
-from debian.deb822 import Deb822
 from debian.debfile import DebFile
 
 from core import console
+from mirror import debian_control
 
 _LIMIT = 8 << 20
 _LONGEST = 400
@@ -50,7 +50,7 @@ def licences(text: str) -> str:
 def _machine_readable(text: str) -> list[str]:
     """Return the short names of the licences of all files, or [] where the text breaks the format."""
     try:
-        paragraphs = list(Deb822.iter_paragraphs(text, use_apt_pkg=False))
+        paragraphs = debian_control.paragraphs(text)
     except ValueError:
         return []
     lines = [

@@ -258,12 +258,10 @@ def _row(item: _Found, pinned: Digests, signed: Sequence[_Signed], licences: Map
 
 def _assumed(root: AptRoot, entry: DebEntry) -> dict[str, list[dict[str, str]]]:
     """Return by architecture what ``entry`` takes for installed: of each package what apt needs to know."""
-    from debian.deb822 import Deb822
-
     found = {}
     for architecture in entry.architectures:
         text = root.base(architecture, entry.minbase, entry.base).read_text(encoding="utf-8")
-        stanzas = Deb822.iter_paragraphs(text, use_apt_pkg=False)
+        stanzas = debian_control.paragraphs(text)
         rows = [{name: stanza[name] for name in ASSUMED if name in stanza} for stanza in stanzas]
         found[architecture] = sorted(rows, key=lambda row: row["Package"])
     return found

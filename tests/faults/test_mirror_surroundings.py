@@ -14,6 +14,7 @@ import pytest
 
 from tests.faults.mirror_world import ROOT, World
 from tests.faults.upstream import slowly, tgz
+from tests.openness import open_to_all
 
 BODIES = {f"file{number}.tgz": tgz(os.urandom(3000) * 20) for number in range(3)}
 NOBODY = 65534
@@ -238,9 +239,7 @@ def test_a_blob_that_became_a_folder_or_a_link_is_found_and_mended(ready: World)
 
 def test_what_belongs_to_another_user_is_exit_5_and_stays(ready: World) -> None:
     assert run(ready, "build").returncode == 0
-    for folder in (ready.folder, *ready.folder.parents):
-        if folder.stat().st_uid == 0 and folder != Path("/"):
-            folder.chmod(folder.stat().st_mode | 0o055)
+    open_to_all(ready.folder)
     before = ready.current()
     ready.write({**BODIES, "more.tgz": b"more"})
     done = run(ready, "build", user=NOBODY, group=NOBODY, told={"HOME": "/nonexistent"})

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -86,6 +87,15 @@ def test_what_is_not_to_be_believed_is_refused_by_name(field: str, value: Any, s
         one(**{field: value})
     assert said in caught.value.message
     assert caught.value.cure
+
+
+@pytest.mark.parametrize("name", ["index", "i" * 300])
+def test_an_index_of_one_line_is_not_taken_for_the_name_of_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "index").write_text(text())
+    assert debian_control.packages(name, "an index") == ()
 
 
 @given(st.text(max_size=300))

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.openness import open_to_all
 from tests.unit.programs.housekeeping_world import Loopback, NameNode, Node, age, ids, reply
 
 
@@ -145,10 +146,7 @@ def test_a_user_who_is_not_root_cleans_as_far_as_the_sticky_bit_lets(node: Node)
     """The folder's owner removes everybody's files, as on a real node; archives are other users'."""
     assert os.geteuid() == 0, "run as root: the archives belong to several users"
     folder = node.base / "archives"
-    node.base.chmod(0o755)
-    for parent in node.base.parents:
-        if parent.stat().st_uid == 0 and parent.name.startswith(("pytest-", "test_")):
-            parent.chmod(0o755)
+    open_to_all(node.base)
     folder.chmod(0o1777)
     os.chown(folder, 1234, 1234)
     mine, theirs = node.archive(ids(1)[0], 40), node.archive(ids(1, 1)[0], 40)

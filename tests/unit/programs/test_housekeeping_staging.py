@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests.openness import open_to_all
 from tests.unit.programs.housekeeping_world import (
     PROGRAM,
     Loopback,
@@ -291,9 +292,7 @@ def test_what_is_no_staging_folder_stays(node: Node) -> None:
 
 def test_everything_is_done_with_the_rights_of_its_user(node: Node, yarn: ResourceManager) -> None:
     assert os.geteuid() == 0, "run as root: the folders belong to several users"
-    for parent in (node.base, *node.base.parents):
-        if parent.name.startswith(("pytest-", "test_")):
-            parent.chmod(0o755)
+    open_to_all(node.base)
     for number, user in ((1234, "dev1"), (4321, "dev2")):
         staged = node.staged(user, APP if number == 1234 else OTHER)
         for path in (staged.parent.parent, *staged.parent.parent.rglob("*")):

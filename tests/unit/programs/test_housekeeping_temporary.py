@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.openness import open_to_all
 from tests.unit.programs.housekeeping_world import ALONE, PROGRAM, Node, tree
 
 ME = pwd.getpwuid(os.getuid()).pw_name
@@ -160,9 +161,7 @@ def test_a_folder_that_is_not_its_users_stays(node: Node) -> None:
 def test_a_user_gets_no_more_rights_than_their_own(node: Node) -> None:
     assert os.geteuid() == 0, "run as root: the folders belong to several users"
     nobody = pwd.getpwnam("nobody")
-    for parent in (node.base, *node.base.parents):
-        if parent.name.startswith(("pytest-", "test_")):
-            parent.chmod(0o755)
+    open_to_all(node.base)
     mine = node.base / "tmp" / "pnda-flink-nobody"
     (mine / "moved-here").mkdir(parents=True)
     for path in (mine, mine / "moved-here"):

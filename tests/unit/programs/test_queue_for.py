@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from provision.manifest import YARN_QUEUES
+from tests.openness import open_to_all
 
 PROGRAM = YARN_QUEUES.programs / "queue-for"
 CAPACITY = b"""\
@@ -330,8 +331,7 @@ def as_user(one: Asker, base: Path, user: str, *words: str) -> subprocess.Comple
     inside = ["unshare", "--mount", "sh", "-c", f'{binds} && exec {become} "$@"', "sh"]
     program = base / "queue-for"
     shutil.copy(PROGRAM, program)
-    for folder in (base, *base.parents[:2]):
-        folder.chmod(0o755)
+    open_to_all(base)
     return subprocess.run(
         [*inside, str(program), "--policy", str(one.policy), *words],
         env={"PATH": one.path + ":/usr/sbin:/sbin"},
