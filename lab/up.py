@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,7 @@ from lab import (
 )
 from lab.flink_rest import FinishedJob
 from lab.model import Lab
+from lab.places import locked
 
 if TYPE_CHECKING:
     from mirror.build import BuildReport
@@ -134,7 +136,10 @@ def _timed(what: str, work: Callable[[], T]) -> T:
 
 
 def mirror(lab: Lab) -> BuildReport:
-    """Build the mirror that ``lab``'s nodes are served from, signed by the lab's key."""
+    """Build the mirror that ``lab``'s nodes are served from, signed by the lab's key.
+
+    Another lab's build of the same mirror is waited for.
+    """
     from mirror.build import BuildRequest, build
     from provision import releases
 
@@ -146,10 +151,16 @@ def mirror(lab: Lab) -> BuildReport:
     request = BuildRequest(
         catalogue, catalogue.with_suffix(".lock"), lab.mirror_root, tuple(sorted(groups)), keep_published=True
     )
-    return build(replace(request, signers=site.signers(lab)))
+    with locked(f"lab-mirror-{_digest(lab.mirror_root)}"):
+        return build(replace(request, signers=site.signers(lab)))
 
 
 def _own_mirror(lab: Lab) -> BuildReport:
     from mirror.build import BuildRequest, build
 
-    return build(BuildRequest(_OWN / "catalogue.yml", _OWN / "catalogue.lock", lab.own_mirror_root))
+    with locked(f"lab-mirror-{_digest(lab.own_mirror_root)}"):
+        return build(BuildRequest(_OWN / "catalogue.yml", _OWN / "catalogue.lock", lab.own_mirror_root))
+
+
+def _digest(root: Path) -> str:
+    return hashlib.sha256(f"{root}".encode()).hexdigest()[:8]

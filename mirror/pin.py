@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from core.errors import WorldError
 from mirror import digests
@@ -18,32 +17,7 @@ from mirror.gpg import Keyring
 from mirror.locations import Location
 from mirror.states import ABSENT
 
-_PARALLEL = 8
 _SMALL = 1 << 16
-
-Given = TypeVar("Given")
-Made = TypeVar("Made")
-
-
-def in_parallel(
-    work: Callable[[Given], Made], items: Iterable[Given], stop: Callable[[], None]
-) -> list[Made]:
-    """Return ``work(item)`` for all items, in their order, by a few threads.
-
-    The first error (or Ctrl-C) cancels what has not begun, calls ``stop`` to end what has, and is
-    raised.
-    """
-    with ThreadPoolExecutor(_PARALLEL) as pool:
-        try:
-            futures = [pool.submit(work, item) for item in items]
-            ended, _ = wait(futures, return_when=FIRST_EXCEPTION)
-            for future in ended:
-                future.result()
-            return [future.result() for future in futures]
-        except BaseException:
-            stop()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
 
 
 @dataclass(frozen=True)

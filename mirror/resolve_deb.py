@@ -20,9 +20,9 @@ from mirror.digests import Digests
 from mirror.entries import DebEntry
 from mirror.fetch import Fetcher, Wanted
 from mirror.gpg import Keyring
+from mirror.lanes import in_parallel
 from mirror.lock_model import LockedFile
 from mirror.locking import merge
-from mirror.pin import in_parallel
 from mirror.states import NOT_HELD, VERIFIED
 
 # Of a package that is taken for installed, what decides whether others can be.

@@ -13,12 +13,13 @@ from core.errors import WorldError
 from mirror import digests, evidence, maven_closure
 from mirror.catalogue import Artifact, Entry, MavenEntry
 from mirror.gpg import SignerChangedError
+from mirror.lanes import in_parallel
 from mirror.lockfile import LockedFile
 from mirror.maven import Coordinate
 from mirror.maven_closure import Landed
 from mirror.maven_run import ArtifactsAbsentError
 from mirror.maven_settings import Repository
-from mirror.pin import Pinned, in_parallel
+from mirror.pin import Pinned
 from mirror.poms import PomFacts, pom_facts
 from mirror.resolving import Missing, NotPublishedError, Resolver
 

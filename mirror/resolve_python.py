@@ -18,9 +18,10 @@ from mirror import digests
 from mirror.archives import open_zip, read_member
 from mirror.catalogue import PythonEntry
 from mirror.digests import Digests
+from mirror.lanes import in_parallel
 from mirror.licence_names import expression
 from mirror.lockfile import LockedFile
-from mirror.pin import Pinned, in_parallel
+from mirror.pin import Pinned
 from mirror.python_index import IndexFile
 from mirror.python_solver import Chosen, ask
 from mirror.resolving import Missing, NotPublishedError, Resolver

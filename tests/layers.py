@@ -36,15 +36,18 @@ class Layer:
     minutes: float  # the time limit of the whole layer
     full_minutes: float = 0.0  # with --full, where that takes longer
     paths: tuple[str, ...] = ()  # pytest paths; none for the lint layer
+    spread: str = ""  # how pytest-xdist spreads the tests over two workers; "" for one at a time
 
 
 LAYERS = (
     Layer("lint", ("shellcheck",), salt=True, minutes=10),
-    Layer("unit", ("gawk", "mawk"), salt=False, minutes=20, full_minutes=60, paths=("tests/unit",)),
-    Layer("render", (), salt=True, minutes=15, paths=("tests/render",)),
-    Layer("faults", (), salt=False, minutes=40, full_minutes=90, paths=("tests/faults",)),
+    Layer(
+        "unit", ("gawk", "mawk"), False, minutes=20, full_minutes=60, paths=("tests/unit",), spread="loadfile"
+    ),
+    Layer("render", (), salt=True, minutes=15, paths=("tests/render",), spread="loadfile"),
+    Layer("faults", (), salt=False, minutes=40, full_minutes=90, paths=("tests/faults",), spread="loadfile"),
     Layer("release", (), salt=True, minutes=30, paths=("tests/release",)),
-    Layer("lab", (), salt=True, minutes=70, paths=("tests/lab",)),
+    Layer("lab", (), salt=True, minutes=70, paths=("tests/lab",), spread="loadgroup"),
 )
 
 
@@ -98,7 +101,9 @@ def _pytest(layer: Layer, full: bool) -> tuple[int, int]:
     report = ROOT / "build" / "tests" / f"{layer.name}.xml"
     report.parent.mkdir(parents=True, exist_ok=True)
     report.unlink(missing_ok=True)
-    words = [sys.executable, "-m", "pytest", *layer.paths, f"--junitxml={report}"]
+    words = [sys.executable, "-m", "pytest", *layer.paths, f"--junitxml={report}", "--durations=10"]
+    if layer.spread:
+        words += ["--numprocesses=2", f"--dist={layer.spread}", "--max-worker-restart=0"]
     minutes = max(layer.minutes, layer.full_minutes) if full else layer.minutes
     code = _stream(words, minutes * 60, {fullness.VARIABLE: "1" if full else "0"})
     passed, failed = _counts(report)

@@ -19,6 +19,22 @@ from lab.up import mirror
 _SECONDS = 1800
 
 
+def pytest_configure() -> None:
+    """Give the labs of a second worker a mirror of their own: tests tamper with what is served."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+    if worker != "gw0":
+        os.environ["PNDA_MIRROR_ROOT"] = str(CHECKOUT / "build" / f"mirror-{worker}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of one lab in one worker; the labs of two workers are up at the same time."""
+    for item in items:
+        used = set(getattr(item, "fixturenames", ())) & {"ansible_lab", "salt_lab", "any_lab"}
+        group = "engines" if used else item.nodeid.partition("::")[0]
+        group = "bare" if "bare_lab" in getattr(item, "fixturenames", ()) else group
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @dataclass(frozen=True)
 class UpLab:
     """A lab that is up, the engine that provisioned it, and what ``up --json`` said the first time."""

@@ -1,11 +1,53 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from mirror.lanes import in_lanes
+
+ROOT = Path(__file__).resolve().parents[3]
+
+AT_EVERY_STEP = """
+import faulthandler, os, signal, sys, threading
+from mirror.lanes import in_lanes
+
+faulthandler.dump_traceback_later(60, exit=True)
+stopped = threading.Event()
+left = step = interrupted = ignored = 0
+
+def unraisable(what):  # Python ignores it where it comes into a callback of the collected pool: all is over
+    global ignored
+    assert what.exc_type is KeyboardInterrupt
+    ignored += 1
+
+sys.unraisablehook = unraisable
+
+def tracer(frame, event, value):
+    global left
+    left -= 1
+    if left == 0:
+        sys.settrace(None)
+        os.kill(os.getpid(), signal.SIGINT)
+    return tracer
+
+while left <= 0:
+    step, left = step + 1, step + 1
+    stopped.clear()
+    sys.settrace(tracer)
+    try:
+        in_lanes(lambda item: stopped.wait(0.001), range(3), lambda item: "one", 2, stopped.set)
+    except KeyboardInterrupt:
+        interrupted += 1
+    finally:
+        sys.settrace(None)
+    assert threading.active_count() == 1, f"step {step}: {threading.enumerate()}"
+print(step - 1, interrupted, ignored)
+"""
 
 
 def test_a_blocked_lane_holds_up_no_other() -> None:
@@ -53,3 +95,19 @@ def test_the_first_error_stops_the_rest() -> None:
     with pytest.raises(ValueError, match="one"):
         in_lanes(work, range(50), lambda _: "one", 2, stopped.set)
     assert len(begun) < 5
+
+
+def test_a_signal_at_any_step_ends_all_and_nothing_waits_for_ever() -> None:
+    """At each step of the main thread in turn; the locks of Python's own threading are taken in some."""
+    done = subprocess.run(
+        [sys.executable, "-c", AT_EVERY_STEP],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        cwd=ROOT,
+    )
+    assert done.returncode == 0, done.stderr
+    steps, interrupted, ignored = map(int, done.stdout.split())
+    assert interrupted > 100
+    assert interrupted + ignored == steps
