@@ -26,6 +26,7 @@ def pytest_configure() -> None:
         os.environ["PNDA_MIRROR_ROOT"] = str(CHECKOUT / "build" / f"mirror-{worker}")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of one lab in one worker; the labs of two workers are up at the same time."""
     for item in items:
