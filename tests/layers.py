@@ -36,7 +36,7 @@ class Layer:
     minutes: float  # the time limit of the whole layer
     full_minutes: float = 0.0  # with --full, where that takes longer
     paths: tuple[str, ...] = ()  # pytest paths; none for the lint layer
-    spread: str = ""  # how pytest-xdist spreads the tests over two workers; "" for one at a time
+    spread: str = ""  # how pytest-xdist spreads the tests over two workers, "" for one
 
 
 LAYERS = (
@@ -47,7 +47,7 @@ LAYERS = (
     Layer("render", (), salt=True, minutes=15, paths=("tests/render",), spread="loadfile"),
     Layer("faults", (), salt=False, minutes=40, full_minutes=90, paths=("tests/faults",), spread="loadfile"),
     Layer("release", (), salt=True, minutes=30, paths=("tests/release",)),
-    Layer("lab", (), salt=True, minutes=70, paths=("tests/lab",), spread="loadgroup"),
+    Layer("lab", (), salt=True, minutes=70, paths=("tests/lab",), spread="loadscope"),
 )
 
 

@@ -7,9 +7,11 @@ import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
+from xdist.scheduler.loadscope import LoadScopeScheduling
 
 from lab.engine import alive, docker
 from lab.model import CHECKOUT, Lab, lab_named
@@ -17,6 +19,15 @@ from lab.network import LABEL
 from lab.up import mirror
 
 _SECONDS = 1800
+# Which labs a fixture stands for, and the files whose tests do not use the two that both engines made.
+_LABS = {"ansible_lab": "engines", "salt_lab": "engines", "any_lab": "engines", "bare_lab": "bare"}
+_APART = {
+    "test_become.py": "bare",
+    "test_mirror_tls.py": "bare",
+    "test_salt_ways.py": "bare",
+    "test_molecule.py": "molecule",
+    "test_upgrade.py": "upgrade",
+}
 
 
 def pytest_configure() -> None:
@@ -26,14 +37,25 @@ def pytest_configure() -> None:
         os.environ["PNDA_MIRROR_ROOT"] = str(CHECKOUT / "build" / f"mirror-{worker}")
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
+class _ByLabs(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist has no types for it
+    """Keeps the tests of one lab in one worker; the labs of two workers are up at the same time."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return _APART.get(Path(nodeid.partition("::")[0]).name, "engines")
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Have pytest-xdist spread the tests by their labs."""
+    return _ByLabs(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of one lab in one worker; the labs of two workers are up at the same time."""
+    """Refuse a test that would use a lab of another worker's."""
     for item in items:
-        used = set(getattr(item, "fixturenames", ())) & {"ansible_lab", "salt_lab", "any_lab"}
-        group = "engines" if used else item.nodeid.partition("::")[0]
-        group = "bare" if "bare_lab" in getattr(item, "fixturenames", ()) else group
-        item.add_marker(pytest.mark.xdist_group(group))
+        used = {_LABS[name] for name in getattr(item, "fixturenames", ()) if name in _LABS}
+        apart = _APART.get(item.path.name, "engines")
+        if used - {apart}:
+            raise pytest.UsageError(f"{item.nodeid}: it is one of {apart}, and uses a lab of {used}")
 
 
 @dataclass(frozen=True)
