@@ -18,6 +18,7 @@ from provision.report import ApplyError, ApplyReport, ApplyRequest, HostResult, 
 
 __all__ = ["ApplyError", "ApplyReport", "ApplyRequest", "HostResult", "apply", "described"]
 
+_NO_MIRROR = "left as it is: the mirror's host, which it fetches from, did not answer"
 _ENGINES = {"ansible": ansible_engine.roll_out, "salt": salt_engine.roll_out}
 
 
@@ -34,11 +35,11 @@ def apply(request: ApplyRequest) -> ApplyReport:
         raise UsageError(f"--batch {request.batch}: at least one host at a time", "give 1 or more")
     cluster, chosen = described(request.cluster, request.lock, request.limit)
     with locks.held(cluster.build / "apply.lock", f"apply of cluster {cluster.name}"):
-        records = rollback.records(cluster, chosen)
+        records, silent = rollback.records(cluster, chosen)
         _respect_archives(request, cluster, rollout.too_old(chosen, records))
         _respect_rollbacks(request, rollback.undone(chosen, records))
         console.say(f"   {request.engine} provisions {some(list(chosen)) or 'no host'}")
-        engine = _ENGINES[request.engine]
+        engine = _but(silent, _ENGINES[request.engine])
         if request.check or not rollout.changing(chosen, records):
             results = engine(cluster, chosen, request.check) if chosen else {}
         else:
@@ -48,6 +49,21 @@ def apply(request: ApplyRequest) -> ApplyReport:
     if any(result.failed for result in results.values()):
         raise ApplyError(report)
     return report
+
+
+def _but(silent: Mapping[str, str], engine: rollout.Engine) -> rollout.Engine:
+    """Return ``engine`` without the hosts that did not answer before, which fail for that reason."""
+
+    def answering(cluster: Cluster, facts: Mapping[str, Facts], check: bool) -> dict[str, HostResult]:
+        found = {host: HostResult(0, (), silent[host]) for host in facts if host in silent}
+        able = {host: its for host, its in facts.items() if host not in found}
+        if any(facts[host]["mirror_server_components"] for host in found):
+            found |= {host: HostResult(0, (), _NO_MIRROR) for host in able}
+        elif able:
+            found |= engine(cluster, able, check)
+        return {host: found[host] for host in facts}
+
+    return answering
 
 
 def _versions(

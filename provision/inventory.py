@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from core.files import replacing, write_atomic, write_passing
+from provision import nodes
 from provision.cluster import Cluster
 from provision.fact_text import FactTexts
 from provision.facts import Facts
@@ -46,6 +47,7 @@ def _settings(cluster: Cluster, folder: Path) -> str:
     ssh = (
         f'-F "{cluster.ssh_config}"' if cluster.ssh_config else "-o ControlMaster=auto -o ControlPersist=60s"
     )
+    silent = " ".join(f"-o {setting}" for setting in nodes.SSH_ALIVE)
     return "\n".join(
         [
             "[defaults]",
@@ -64,7 +66,7 @@ def _settings(cluster: Cluster, folder: Path) -> str:
             f"become = {str(cluster.become).lower()}",  # by sudo, which Ansible calls with -n
             "[ssh_connection]",
             "pipelining = true",
-            f"ssh_args = {ssh}",
+            f"ssh_args = {ssh} {silent}",
             "",
         ]
     )

@@ -16,6 +16,8 @@ ROOT = Path(__file__).resolve().parent.parent
 STATES = ROOT / "salt-states"
 # Where all of it lies on a node; root's alone.
 NODE = "/var/lib/pnda/salt"
+# Where it lies for the length of a dry run: in memory, for that changes nothing on the disk.
+PLAN = "/run/pnda-salt-plan"
 _PILLAR_TOP = "base:\n  '*':\n    - flink\n"
 # The grains that PNDA sets, by our role.
 _GRAINS = {
@@ -28,14 +30,15 @@ _GRAINS = {
 }
 
 
-def write(cluster: Cluster, host: Host, facts: str) -> Path:
+def write(cluster: Cluster, host: Host, facts: str, check: bool = False) -> Path:
     """Write minion config and pillar of ``host`` under the build folder; return the host's folder.
 
-    ``facts`` are the host's, as JSON (:class:`FactTexts`). What an earlier run left there goes.
+    ``facts`` are the host's, as JSON (:class:`FactTexts`); ``check`` is for a dry run. What an earlier
+    run left there goes.
     """
     folder = cluster.build / "salt" / host.name
     with replacing(folder) as made:
-        write_passing(made / "minion", minion(host).encode(), 0o600)
+        write_passing(made / "minion", minion(host, PLAN if check else NODE).encode(), 0o600)
         write_passing(made / "pillar" / "top.sls", _PILLAR_TOP.encode(), 0o600)
         # Not Jinja: braces in a fact are no template.
         write_passing(made / "pillar" / "flink.sls", f"#!json\n{facts}".encode(), 0o600)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,7 +25,9 @@ def rollback(cluster: Cluster, facts: Mapping[str, Facts]) -> ApplyReport:
     hosts = [host for host, its in facts.items() if its["flink_releases"]]
     with locks.held(cluster.build / "apply.lock", f"apply of cluster {cluster.name}"):
         console.say(f"   rolling back {', '.join(hosts) or 'no host'}")
+        since = time.monotonic()
         results = nodes.everywhere(hosts, lambda host: back(cluster, host, facts[host]), cluster.at_once)
+        console.say(f"   rolled back, and looked whether it works, in {time.monotonic() - since:.1f} s")
     report = ApplyReport("roll-back", results)
     if any(result.failed for result in results.values()):
         raise ApplyError(report)
@@ -52,19 +55,25 @@ def back(cluster: Cluster, host: str, facts: Facts, since: str = "") -> HostResu
     return HostResult(len(changes), (*changes, *answer["kept"]), reason)
 
 
-def records(cluster: Cluster, facts: Mapping[str, Facts]) -> dict[str, dict[str, Any]]:
-    """Return the record of each host in ``facts``; empty for a host without one, or that does not answer."""
-    return nodes.everywhere(list(facts), lambda host: _record(cluster, host, facts[host]), cluster.at_once)
+def records(cluster: Cluster, facts: Mapping[str, Facts]) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """Return the record of each host in ``facts``, empty where there is none, and why a host did not answer.
+
+    Of a host that did not answer nobody knows what it was rolled back from, so it has to be left alone.
+    """
+    found = nodes.everywhere(list(facts), lambda host: _record(cluster, host, facts[host]), cluster.at_once)
+    silent = {host: one for host, one in found.items() if isinstance(one, str)}
+    return {host: {} if isinstance(one, str) else one for host, one in found.items()}, silent
 
 
-def _record(cluster: Cluster, host: str, facts: Facts) -> dict[str, Any]:
-    if not facts["flink_releases"]:
-        return {}
+def _record(cluster: Cluster, host: str, facts: Facts) -> dict[str, Any] | str:
+    words = ["cat", record_path(facts)] if facts["flink_releases"] else ["true"]
     try:
-        done = nodes.remote(cluster, host, ["cat", record_path(facts)], timeout=60)
+        done = nodes.remote(cluster, host, words)
         return sound(json.loads(done.stdout)) if done.code == 0 else {}
-    except (WorldError, ValueError):
-        return {}  # whoever rolls out says what is wrong with this host
+    except WorldError as error:
+        return error.message
+    except ValueError:
+        return {}
 
 
 def undone(facts: Mapping[str, Facts], found: Mapping[str, Mapping[str, Any]]) -> list[str]:

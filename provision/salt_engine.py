@@ -10,7 +10,7 @@ from typing import Any
 
 from core.errors import PndaError
 from core.process import Finished, run, threads
-from provision import pillar, privilege
+from provision import nodes, pillar, privilege
 from provision.cluster import Cluster, Host
 from provision.fact_text import FactTexts
 from provision.facts import Facts
@@ -53,30 +53,41 @@ def roll_out(cluster: Cluster, facts: Mapping[str, Facts], check: bool) -> dict[
 
 
 def _host(cluster: Cluster, host: Host, text: str, facts: Facts, check: bool) -> HostResult:
-    folder = pillar.write(cluster, host, text)
-    node = pillar.NODE
+    folder = pillar.write(cluster, host, text, check)
     formulas = ",".join(one.name for one in FORMULAS if facts[f"{one.name}_components"])
-    script = (
-        # A run whose caller was ended goes on here, and must keep its states until its end.
-        f"set -eu; mkdir -p {node}; chmod 700 {node}; exec 9>{node}/lock; "
-        f"flock -w {_WAIT} 9 || {{ echo 'another run of Salt is at work on this node' >&2; exit 77; }}; "
-        f"rm -rf {node}/states {node}/pillar; "
-        f"tar -xf - -C {node}; "
-        f"test -x {cluster.salt_python} || {{ echo 'the node has no {cluster.salt_python}; "
-        "set connection.salt_python' >&2; exit 77; }; "
-        f'exec {cluster.salt_python} -c "{_SALT_CALL}" --local -c {node} --retcode-passthrough '
-        f"--out=json --log-level=error state.apply {formulas}{' test=True' if check else ''}"
-    )
-    options = ["-F", str(cluster.ssh_config)] if cluster.ssh_config else []
-    words = ["ssh", *options, "-o", "BatchMode=yes", host.name, _remote(cluster, script)]
+    words = [
+        "ssh",
+        *nodes.ssh_options(cluster),
+        host.name,
+        _remote(cluster, _script(cluster, formulas, check)),
+    ]
     done = run(words, timeout=_SECONDS, stdin=pillar.bundle(folder), check=False, what=f"ssh {host.name}")
     (folder / "salt-call.log").write_text(done.stdout + done.stderr)
     if done.code == 255:
-        return HostResult(0, (), f"cannot be reached by ssh: {done.tail()}")
+        reason = f"cannot be reached by ssh: {done.tail()}{nodes.hint(cluster, done.tail())}"
+        return HostResult(0, (), reason)
     if done.code == 77:
         return HostResult(0, (), done.tail())
     refusal = privilege.refusal(cluster, done.stderr) if done.code != 0 else ""
     return HostResult(0, (), refusal) if refusal else result_of(done)
+
+
+def _script(cluster: Cluster, formulas: str, check: bool) -> str:
+    """Return what the shell on a node runs; its standard input is the bundle of states and pillar."""
+    node = pillar.PLAN if check else pillar.NODE
+    call = (
+        f'{cluster.salt_python} -c "{_SALT_CALL}" --local -c {node} --retcode-passthrough '
+        f"--out=json --log-level=error state.apply {formulas}"
+    )
+    return (
+        # A run whose caller was ended goes on here, and must keep its states until its end.
+        f"set -eu; mkdir -p {node}; chmod 700 {node}; exec 9>{node}/lock; "
+        f"flock -w {_WAIT} 9 || {{ echo 'another run of Salt is at work on this node' >&2; exit 77; }}; "
+        + (f"trap 'cd {node} && rm -rf states pillar root minion' EXIT; " if check else "")
+        + f"rm -rf {node}/states {node}/pillar; tar -xf - -C {node}; "
+        f"test -x {cluster.salt_python} || {{ echo 'the node has no {cluster.salt_python}; "
+        f"set connection.salt_python' >&2; exit 77; }}; {f'{call} test=True' if check else f'exec {call}'}"
+    )
 
 
 def _remote(cluster: Cluster, script: str) -> str:

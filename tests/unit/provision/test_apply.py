@@ -1,18 +1,22 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from core.errors import BusyError, UsageError, WorldError
 from core.locks import held
 from core.process import Finished
-from provision import ansible_engine, inventory, pillar, salt_engine
+from provision import ansible_engine, inventory, nodes, pillar, rollback, salt_engine
 from provision.apply import ApplyError, ApplyReport, ApplyRequest, HostResult, apply
+from provision.apply import _but as but
 from provision.cluster import ROOT, Cluster
 from provision.fact_text import FactTexts
 from provision.facts import Facts
@@ -51,8 +55,6 @@ def request_(tmp_path: Path) -> ApplyRequest:
 def test_a_wrong_call_is_refused_before_a_host_is_touched(
     request_: ApplyRequest, change: dict[str, object], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import dataclasses
-
     monkeypatch.setattr("provision.apply._ENGINES", {"ansible": None, "salt": None})
     with pytest.raises(UsageError, match=message):
         apply(dataclasses.replace(request_, **change))  # type: ignore[arg-type]  # a table of changes
@@ -90,6 +92,73 @@ def test_a_second_apply_says_who_holds_the_first(request_: ApplyRequest) -> None
         pass
     (ROOT / "build" / name / "apply.lock").unlink()
     (ROOT / "build" / name).rmdir()
+
+
+def test_a_host_that_does_not_answer_is_left_alone_and_the_others_go_on(
+    request_: ApplyRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(Cluster, "build", property(lambda _: tmp_path / "build"))
+    ssh = tmp_path / "ssh_config"
+    # Nobody is at home for edge-1; of the others it is taken for granted that they have no record.
+    ssh.write_text("Host *\n  HostName 127.0.0.1\n  Port 1\n")
+    asked: list[list[str]] = []
+
+    def engine(_: Cluster, facts: Mapping[str, Facts], check: bool) -> dict[str, HostResult]:
+        asked.append(list(facts))
+        return {host: HostResult(1, ("x",)) for host in facts}
+
+    monkeypatch.setattr("provision.apply._ENGINES", {"ansible": engine})
+    monkeypatch.setattr("provision.rollback._record", answering_but_for_edge_1(rollback._record))
+    with pytest.raises(ApplyError) as caught:
+        apply(request_)
+    (able,) = asked
+    assert able
+    assert "edge-1" not in able
+    found = caught.value.report.hosts
+    assert found["edge-1"].failed.startswith("edge-1 cannot be reached by ssh: ")
+    assert f"see that sshd runs on the host, and HostName and Port in {ssh}" in found["edge-1"].failed
+    assert [host for host, result in found.items() if result.failed] == ["edge-1"]
+    assert [host for host, result in found.items() if result.changed] == able
+
+
+def answering_but_for_edge_1(real: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda cluster, host, facts: real(cluster, host, facts) if host == "edge-1" else {}
+
+
+def test_without_the_mirrors_host_nobody_is_provisioned(cluster: Cluster, served: dict[str, Facts]) -> None:
+    server = next(host for host, its in served.items() if its["mirror_server_components"])
+    found = but({server: "no answer"}, lambda *_: pytest.fail("nothing to fetch from"))(
+        cluster, served, False
+    )
+    assert found.pop(server).failed == "no answer"
+    assert found
+    assert all("the mirror's host" in result.failed for result in found.values())
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("root@10.0.0.1: Permission denied (publickey).", "User and IdentityFile in /etc/our_ssh"),
+        ("@@@\nHost key verification failed.", "known_hosts file that /etc/our_ssh names"),
+        ("ssh: Could not resolve hostname x: Name or service not known", "HostName in /etc/our_ssh"),
+        ("ssh: connect to host x port 22: Connection timed out", "that the host is up"),
+        ("kex_exchange_identification: Connection closed by remote host", ""),
+    ],
+)
+def test_what_ssh_says_comes_with_what_helps(cluster: Cluster, said: str, words: str) -> None:
+    settings = dataclasses.replace(cluster, ssh_config=Path("/etc/our_ssh"))
+    assert words in nodes.hint(settings, said)
+    assert bool(nodes.hint(settings, said)) == bool(words)
+
+
+def test_a_host_that_falls_silent_is_given_up(cluster: Cluster, tmp_path: Path) -> None:
+    ssh = tmp_path / "ssh_config"
+    ssh.write_text("Host *\n  User ops\n")
+    one = dataclasses.replace(cluster, ssh_config=ssh)
+    words = ["ssh", *nodes.ssh_options(one), "-G", "edge-1"]
+    said = subprocess.run(words, capture_output=True, text=True, check=True, timeout=20).stdout.splitlines()
+    for setting in ("user ops", "serveraliveinterval 15", "serveralivecountmax 4", "batchmode yes"):
+        assert setting in said
 
 
 def test_a_failed_host_is_an_error_that_keeps_the_report() -> None:

@@ -115,12 +115,12 @@ def test_a_fault_on_this_machine_is_that_hosts_alone(
 
     write = pillar.write
 
-    def for_one(cluster: Cluster, host: Host, text: str) -> Path:
+    def for_one(cluster: Cluster, host: Host, text: str, check: bool) -> Path:
         folder = cluster.build / "salt" / host.name
         if host.name == "edge-1":
             folder.parent.mkdir(parents=True, exist_ok=True)
             folder.with_name(".edge-1.new").write_text("")
-        return write(cluster, host, text)
+        return write(cluster, host, text, check)
 
     monkeypatch.setattr(pillar, "write", for_one)
     chosen = {host: facts[host] for host in ("edge-1", "edge-2")}
