@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ import pysequoia
 import pytest
 
 from core.process import run
+from tests.release import edge_node
+from tests.release.edge_node import EdgeNode
 
 ROOT = Path(__file__).resolve().parents[2]
 _SECONDS = 1800
@@ -61,3 +64,10 @@ def built() -> Iterator[Built]:
         pytest.fail(f"mirror.build: exit code {done.returncode}\n{done.stdout}\n{done.stderr}")
     yield Built(root, (root / "current").resolve(), trust, secret)
     shutil.rmtree(root)
+
+
+@pytest.fixture(scope="session")
+def edge(built: Built) -> Iterator[EdgeNode]:
+    # Other users come here; pytest's own folder is closed to them by each new pytest on the machine.
+    with tempfile.TemporaryDirectory(prefix="edge-") as base:
+        yield edge_node.provision(Path(base), built.release)

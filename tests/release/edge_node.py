@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import re
 import subprocess
 import threading
@@ -12,10 +13,12 @@ from dataclasses import dataclass
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 from mirror.lockfile import load
 from provision import cluster as clusters
 from provision import facts, preview
+from tests.openness import open_to_all
 
 ROOT = Path(__file__).resolve().parents[2]
 _PLACES = re.compile(rb"/(?=(?:opt/pnda|etc/flink|var/log/pnda|var/lib/pnda|usr/lib/pnda)\b)")
@@ -68,11 +71,18 @@ class EdgeNode:
             **more,
         }
 
-    def run(self, *words: str, stdin: str = "", timeout: float = 300, **more: str) -> Done:
-        """Run one of the node's commands as its user would."""
+    def command(self, name: str) -> Path:
+        """Return the path of the command ``name``."""
+        return self.base / "usr" / "bin" / name
+
+    def run(self, *words: str, stdin: str = "", timeout: float = 600, user: str = "", **more: str) -> Done:
+        """Run one of the node's commands as its user would; ``user`` is another one than the tests'."""
+        identity: dict[str, Any] = {}
+        if user:
+            identity = {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
         done = subprocess.run(
-            [str(self.base / "usr" / "bin" / words[0]), *words[1:]],
-            env=self.environment(**more), input=stdin, cwd=self.tmp,
+            [str(self.command(words[0])), *words[1:]],
+            env=self.environment(**more), input=stdin, cwd=self.tmp, **identity,
             capture_output=True, text=True, timeout=timeout, check=False,
         )  # fmt: skip
         return Done(done.returncode, done.stdout, done.stderr)
@@ -103,7 +113,18 @@ def provision(base: Path, release: Path, hadoop: str = "mirror") -> EdgeNode:
         link.unlink(missing_ok=True)
         link.symlink_to(os.fsdecode(_moved(entry["target"].encode(), base)))
     node.tmp.mkdir()
+    node.tmp.chmod(0o1777)
+    open_to_all(base)
     return node
+
+
+def install_python(node: EdgeNode, release: Path, version: str) -> None:
+    """Make PyFlink's environment for ``version`` as provisioning does, from the index in ``release``."""
+    environment = node.path(f"/opt/pnda/pyflink-{version}").readlink()
+    requirements = node.path(f"/var/lib/pnda/flink/python-{version}.txt")
+    with serving(release) as uri:
+        program = node.path("/usr/lib/pnda/flink/install-python")
+        subprocess.run([program, requirements, environment, uri], check=True, timeout=900)
 
 
 def _moved(content: bytes, base: Path) -> bytes:

@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.release import edge_node
-from tests.release.conftest import Built
 from tests.release.edge_node import EdgeNode
 
 VERSIONS = pytest.mark.parametrize("version", ["1.20.5", "2.3.0"])
 _TABLEAU = "SET 'sql-client.execution.result-mode' = 'tableau';\nSET 'execution.runtime-mode' = 'batch';\n"
-
-
-@pytest.fixture(scope="session")
-def edge(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EdgeNode]:
-    base = tmp_path_factory.mktemp("edge")
-    yield edge_node.provision(base, built.release)
-    shutil.rmtree(base)
 
 
 def script(edge: EdgeNode, name: str, text: str) -> Path:
