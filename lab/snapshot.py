@@ -10,7 +10,7 @@ from typing import Any
 from core.errors import UsageError
 from lab import ssh
 from lab.model import Lab
-from provision import nodes
+from provision import former, nodes
 from provision.manifest import FORMULAS, has_components
 
 Snapshot = dict[str, dict[str, Any]]
@@ -70,6 +70,7 @@ def _of_host(lab: Lab, host: str, facts: Mapping[str, Any]) -> Snapshot:
         "paths": [
             *(entry["destination"] for entry in managed),
             *(shared if "metrics" in facts["flink_components"] else ()),
+            *([former.record_path(facts)] if facts["flink_components"] else []),
         ],
         "trees": [release["home"] for release in facts["flink_releases"]],
         "units": [

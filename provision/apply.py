@@ -9,7 +9,7 @@ from core import console, locks
 from core.errors import UsageError, WorldError
 from core.marked_yaml import nearest
 from mirror import lockfile
-from provision import ansible_engine, limits, rollback, rollout, salt_engine
+from provision import ansible_engine, former, limits, rollback, rollout, salt_engine
 from provision import cluster as clusters
 from provision import facts as fact_module
 from provision.cluster import Cluster
@@ -33,7 +33,7 @@ def apply(request: ApplyRequest) -> ApplyReport:
         raise UsageError(f"there is no engine {request.engine!r}", nearest(request.engine, _ENGINES))
     if request.batch < 1:
         raise UsageError(f"--batch {request.batch}: at least one host at a time", "give 1 or more")
-    cluster, chosen = described(request.cluster, request.lock, request.limit)
+    cluster, chosen = described(request.cluster, request.lock, request.limit, also_former=True)
     with locks.held(cluster.build / "apply.lock", f"apply of cluster {cluster.name}"):
         records, silent = rollback.records(cluster, chosen)
         _respect_archives(request, cluster, rollout.too_old(chosen, records))
@@ -113,17 +113,24 @@ def _respect_archives(request: ApplyRequest, cluster: Cluster, phrases: list[str
         )
 
 
-def described(file: Path, lock: Path, limit: tuple[str, ...]) -> tuple[Cluster, dict[str, Facts]]:
+def described(
+    file: Path, lock: Path, limit: tuple[str, ...], *, also_former: bool = False
+) -> tuple[Cluster, dict[str, Facts]]:
     """Return the cluster in ``file`` and the facts of its hosts that have anything, or of those in ``limit``.
 
-    Raises UsageError for whatever is wrong with the call, the cluster file or the lock.
+    With ``also_former`` the hosts are asked that had something before. Raises UsageError for whatever is
+    wrong with the call, the cluster file or the lock.
     """
     cluster = clusters.load(file)
-    chosen = limits.choose(cluster, fact_module.resolve(cluster, lockfile.load(lock)), limit)
+    facts = fact_module.resolve(cluster, lockfile.load(lock))
+    names = limits.meant(cluster, limit)
     if cluster.ssh_config and not cluster.ssh_config.exists():
         raise cluster.document.fault(
             ("connection", "ssh_config"),
             f"{cluster.ssh_config}: there is no such file",
             "write the hosts' ssh settings there (for the lab: ./inv up)",
         )
-    return cluster, chosen
+    gone = (
+        former.hosts(cluster, {host: facts[host] for host in facts if host in names}) if also_former else []
+    )
+    return cluster, limits.choose(cluster, facts, limit, gone)

@@ -23,11 +23,8 @@ from provision import (
 from provision.cluster import Cluster, Host
 
 Facts = dict[str, Any]
-# What each role brings, in the order in which it is applied.
-_COMPONENTS: dict[str, tuple[str, ...]] = {
-    "EDGE": ("client", "housekeeping"),
-    "FLINK": ("history_server", "housekeeping"),
-}
+# What each role brings on every cluster, in the order in which it is applied.
+_COMPONENTS = {"EDGE": "client", "FLINK": "history_server"}
 _PROGRAMS = "/usr/lib/pnda/flink"
 _STATE = "/var/lib/pnda/flink"
 
@@ -72,7 +69,7 @@ def resolve(cluster: Cluster, lock: Lock) -> dict[str, Facts]:
         facts = {**common, **own, **cleaned, "flink_components": components, "flink_releases": found}
         return {
             **facts,
-            **_manifest(cluster, first, facts),
+            **_manifest(cluster, first, facts, yarn_queues.managed(cluster, roles)),
             **mirror_server.facts(cluster, roles),
             **yarn_queues.facts(cluster, roles),
         }
@@ -89,10 +86,12 @@ def resolve(cluster: Cluster, lock: Lock) -> dict[str, Facts]:
 
 
 def _components(cluster: Cluster, roles: frozenset[str]) -> list[str]:
-    """Return the components of a host with ``roles``, each once (two roles may bring the same one)."""
-    names = [name for role, its in _COMPONENTS.items() if role in roles for name in its]
-    names += [*carbon.components(cluster, roles), *log_shipping.components(cluster, roles)]
-    return list(dict.fromkeys(names))
+    return [
+        *(component for role, component in _COMPONENTS.items() if role in roles),
+        *housekeeping.components(cluster, roles),
+        *carbon.components(cluster, roles),
+        *log_shipping.components(cluster, roles),
+    ]
 
 
 def _first(cluster: Cluster, component: str) -> Host | None:
@@ -127,8 +126,11 @@ def _common(cluster: Cluster, lock: Lock) -> Facts:
     }
 
 
-def _manifest(cluster: Cluster, first: frozenset[str], facts: Facts) -> Facts:
-    components = facts["flink_components"]
+def _manifest(cluster: Cluster, first: frozenset[str], facts: Facts, others: list[str]) -> Facts:
+    """Return the manifest of a host; ``others`` are the rows of what another formula has there."""
+    components = ["base", *facts["flink_components"]] if facts["flink_components"] else []
+    if facts["flink_releases"]:
+        components.append("install")
     names = {key.removeprefix("flink_"): value for key, value in facts.items() if isinstance(value, str)}
     del names["version"]  # that of the row's own release, where it is about one
     names |= {
@@ -140,7 +142,7 @@ def _manifest(cluster: Cluster, first: frozenset[str], facts: Facts) -> Facts:
     history = cluster.history.version
     resolved = manifest.resolve(
         manifest.Scope(
-            components=frozenset(["install", *components] if facts["flink_releases"] else components),
+            components=frozenset(components),
             first=first,
             names=names,
             releases=[_release_names(item) for item in facts["flink_releases"]],
@@ -153,6 +155,7 @@ def _manifest(cluster: Cluster, first: frozenset[str], facts: Facts) -> Facts:
         "flink_directories": list(resolved.directories),
         "flink_files": list(resolved.files),
         "flink_links": list(resolved.links),
+        "flink_managed": [*resolved.managed, *others],
     }
 
 

@@ -17,6 +17,11 @@ STAMP = f"/var/lib/systemd/timers/stamp-{TIMER}"
 _HOMES = ("/home", "/root", "/run/user")
 
 
+def components(cluster: Cluster, roles: Collection[str]) -> list[str]:
+    """Return ``["housekeeping"]`` for hosts with ``roles`` that Flink is on, where it is not switched off."""
+    return [COMPONENT] if cluster.housekeeping.enabled and {"EDGE", "FLINK"} & set(roles) else []
+
+
 def facts(
     cluster: Cluster, components: Collection[str], storage: bool, versions: list[str], state: str
 ) -> dict[str, Any]:

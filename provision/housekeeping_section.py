@@ -16,10 +16,11 @@ WHERE: Path_ = ("flink", "housekeeping")
 class Housekeeping:
     """What is removed, and when. Ages are in days or hours, ``archive_days`` is 0 for no limit of age.
 
-    A part that is off has its first value empty or 0: ``archives``, ``libraries`` and ``temporary`` tell
-    so themselves, ``staging_homes`` is empty.
+    Without ``enabled`` no host has it at all. A part that is off has its first value empty or 0:
+    ``archives``, ``libraries`` and ``temporary`` tell so themselves, ``staging_homes`` is empty.
     """
 
+    enabled: bool
     every_hours: int
     archives: bool
     archive_days: int
@@ -53,6 +54,7 @@ def read(document: Document, flavour: Flavour, hadoop: Hadoop) -> Housekeeping:
             "leave one of the two out",
         )
     return Housekeeping(
+        enabled=section.get("enabled", True),
         every_hours=section.get("every_hours", 4),
         archives=archives.get("enabled", True),
         archive_days=0 if ttl else archives.get("days", flavour.housekeeping_archive_days),

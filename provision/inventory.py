@@ -11,7 +11,7 @@ from provision import nodes
 from provision.cluster import Cluster
 from provision.fact_text import FactTexts
 from provision.facts import Facts
-from provision.manifest import FORMULAS
+from provision.manifest import FORMULAS, formulas_of
 
 ROOT = Path(__file__).resolve().parent.parent
 PLAYBOOK = Path(__file__).with_name("ansible") / "site.yml"
@@ -22,7 +22,7 @@ def write(cluster: Cluster, facts: Mapping[str, Facts]) -> Path:
     """Write inventory, host variables and ansible.cfg of the hosts in ``facts``; return their folder.
 
     Each role of the cluster file is a group (``role_edge``), and so is each formula that a host gets
-    something of (``flink``, ``mirror_server``).
+    something of (``mirror_server``); ``flink`` has all hosts, as it takes away what they had before.
     """
     folder = cluster.build / "ansible"
     groups: dict[str, dict[str, dict[str, dict[str, str]]]] = {
@@ -31,7 +31,7 @@ def write(cluster: Cluster, facts: Mapping[str, Facts]) -> Path:
     for host in cluster.hosts:
         if host.name not in facts:
             continue
-        formulas = [one.name for one in FORMULAS if facts[host.name][f"{one.name}_components"]]
+        formulas = formulas_of(facts[host.name])
         for name in [*formulas, *(f"role_{role.lower()}" for role in host.roles)]:
             groups.setdefault(name, {"hosts": {}})["hosts"][host.name] = {}
     texts = FactTexts()

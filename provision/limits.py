@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from fnmatch import fnmatchcase
 
 from core.errors import UsageError
@@ -15,24 +15,31 @@ _ROLE = "role:"
 _PATTERN = frozenset("*?[")
 
 
-def choose(cluster: Cluster, facts: Mapping[str, Facts], limit: tuple[str, ...]) -> dict[str, Facts]:
+def meant(cluster: Cluster, limit: tuple[str, ...]) -> set[str]:
+    """Return the hosts that any word of ``limit`` means; no word means all. Raises UsageError."""
+    return (
+        set().union(*(_meant(cluster, word) for word in limit)) if limit else {h.name for h in cluster.hosts}
+    )
+
+
+def choose(
+    cluster: Cluster, facts: Mapping[str, Facts], limit: tuple[str, ...], former: Collection[str] = ()
+) -> dict[str, Facts]:
     """Return the facts of the hosts that any word of ``limit`` means, in the order of the cluster file.
 
     A word is a host's name, ``role:`` and a role, or a pattern with ``*``, ``?`` or ``[...]``; no word
-    means all hosts. Hosts with nothing to provision are left out. Raises UsageError for a word that
-    means no host, or only such hosts.
+    means all hosts. Hosts with nothing to provision are left out, but for the ``former`` ones, which have
+    something to be taken away. Raises UsageError for a word that means no host, or only hosts left out.
     """
-    able = [host for host, its in facts.items() if has_components(its)]
-    meant = set(able) if not limit else set()
+    able = [host for host, its in facts.items() if has_components(its) or host in former]
     for word in limit:
-        found = _meant(cluster, word)
-        if not found.intersection(able):
+        if not _meant(cluster, word).intersection(able):
             raise UsageError(
                 f"--limit: there is nothing to provision on {word}",
                 "name a host with EDGE or FLINK, or with MIRROR where mirror.server is set",
             )
-        meant |= found
-    return {host: facts[host] for host in able if host in meant}
+    names = meant(cluster, limit)
+    return {host: facts[host] for host in able if host in names}
 
 
 def _meant(cluster: Cluster, word: str) -> set[str]:

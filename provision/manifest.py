@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ class Formula:
 
 FLINK = Formula(
     "flink",
-    ("install", "client", "history_server", "metrics", "housekeeping", "logs"),
+    ("base", "install", "client", "history_server", "metrics", "housekeeping", "logs"),
     ("history_server", "metrics", "logs"),
 )
 MIRROR_SERVER = Formula("mirror_server", ("server",), ("server",))
@@ -51,6 +51,14 @@ FORMULAS = (MIRROR_SERVER, YARN_QUEUES, FLINK)
 def has_components(facts: Mapping[str, Any]) -> bool:
     """Tell whether anything at all is to be provisioned on the host that ``facts`` are of."""
     return any(components_of(facts))
+
+
+def formulas_of(facts: Mapping[str, Any]) -> list[str]:
+    """Return the names of the formulas that are applied to a host, in order.
+
+    Flink's always is one: it takes away what a host had before, also where it has nothing of Flink now.
+    """
+    return [one.name for one in FORMULAS if one is FLINK or facts[f"{one.name}_components"]]
 
 
 def components_of(facts: Mapping[str, Any]) -> tuple[str, ...]:
@@ -81,11 +89,15 @@ class Scope:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What one host gets, in order: each entry a flat table, as it stands in the facts."""
+    """What one host gets, in order: each entry a flat table, as it stands in the facts.
+
+    ``managed`` are the rows by which programs/flink/take-away knows what was described before.
+    """
 
     directories: tuple[dict[str, str], ...]
     files: tuple[dict[str, str], ...]
     links: tuple[dict[str, str], ...]
+    managed: tuple[str, ...]
 
 
 def resolve(scope: Scope, formula: Formula = FLINK) -> Manifest:
@@ -99,6 +111,7 @@ def resolve(scope: Scope, formula: Formula = FLINK) -> Manifest:
         _once(_resolved(document["directories"], scope, _directory)),
         _once(_resolved(document["files"], scope, _file)),
         _once(_resolved(document["links"], scope, _link)),
+        tuple(_managed(document, scope, "" if formula is FLINK else f"{formula.name}.")),
     )
     seen: set[str] = set()
     for entry in (*manifest.directories, *manifest.files, *manifest.links):
@@ -114,6 +127,24 @@ def _once(entries: Iterator[dict[str, str]]) -> tuple[dict[str, str], ...]:
         if {**entry, "component": ""} not in [{**other, "component": ""} for other in found]:
             found.append(entry)
     return tuple(found)
+
+
+def _managed(document: Mapping[str, list[dict[str, Any]]], scope: Scope, prefix: str) -> Iterator[str]:
+    """Yield a row for each thing that goes when nothing describes it any more, each once."""
+    found: dict[str, str] = {}
+    for rows, kind in (("directories", "folder"), ("files", "file"), ("links", "link"), ("remains", "")):
+        for entry in _resolved(document.get(rows, []), scope, partial(_managed_row, kind)):
+            if entry["kind"] != "stays":
+                found.setdefault(entry["what"], f"{prefix}{entry['owner']} {entry['kind']} {entry['what']}")
+    yield from found.values()
+
+
+def _managed_row(kind: str, row: Mapping[str, str], names: Mapping[str, str]) -> dict[str, str]:
+    return {
+        "owner": f"{row['component']}@{names['version']}" if "each" in row else row["component"],
+        "kind": row.get("leaving", kind),
+        "what": (row.get("destination") or row["what"]).format_map(names),
+    }
 
 
 def _resolved(rows: list[dict[str, Any]], scope: Scope, shape: Any) -> Iterator[dict[str, str]]:
@@ -187,7 +218,8 @@ def _schema(formula: Formula) -> dict[str, Any]:
     }
     owned = {"owner": text, "group": text, "mode": {"type": "string", "pattern": "^[01][0-7]{3}$"}}
     shipper = {"shipper": {"enum": ["rsyslog", "logstash"]}}
-    directory = {**common, **owned, **shipper, "first": {"type": "boolean"}}
+    leaving = {"leaving": {"enum": ["tree", "stays"]}}
+    directory = {**common, **owned, **shipper, **leaving, "first": {"type": "boolean"}}
     file = {
         **common,
         **owned,
@@ -199,12 +231,15 @@ def _schema(formula: Formula) -> dict[str, Any]:
         "notify": notify,
     }
     link = {**common, "target": text, "notify": notify}
+    remains = {"component": common["component"], "each": common["each"], "what": text}
+    remains |= {"leaving": {"enum": ["tree", "undo"]}}
     return _table(
         {
             "format": {"type": "integer"},
             "directories": _list(_table(directory, ["component", "destination"])),
             "files": _list(_table(file, ["component", "destination", "kind", "source"])),
             "links": _list(_table(link, ["component", "destination", "target"])),
+            "remains": _list(_table(remains, ["component", "leaving", "what"])),
         },
         ["format", "directories", "files", "links"],
     )

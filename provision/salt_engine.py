@@ -14,7 +14,7 @@ from provision import nodes, pillar, privilege
 from provision.cluster import Cluster, Host
 from provision.fact_text import FactTexts
 from provision.facts import Facts
-from provision.manifest import FORMULAS
+from provision.manifest import formulas_of
 from provision.progress import Progress
 from provision.report import HostResult
 
@@ -54,7 +54,7 @@ def roll_out(cluster: Cluster, facts: Mapping[str, Facts], check: bool) -> dict[
 
 def _host(cluster: Cluster, host: Host, text: str, facts: Facts, check: bool) -> HostResult:
     folder = pillar.write(cluster, host, text, check)
-    formulas = ",".join(one.name for one in FORMULAS if facts[f"{one.name}_components"])
+    formulas = ",".join(formulas_of(facts))
     words = [
         "ssh",
         *nodes.ssh_options(cluster),

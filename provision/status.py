@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.errors import WorldError
-from provision import housekeeping, nodes, preview
+from provision import former, housekeeping, nodes, preview
 from provision.cluster import Cluster
 from provision.facts import Facts
 from provision.manifest import FORMULAS
@@ -94,7 +94,7 @@ def _host(cluster: Cluster, host: str, facts: Facts) -> HostStatus:
 def questions(facts: Facts) -> dict[str, Any]:
     """Return what the probe is to look at on the host that ``facts`` are of."""
     components, recorded = facts["flink_components"], bool(facts["flink_releases"])
-    commands = {}
+    commands = {"managed": former.command(facts)} if components else {}
     if "history_server" in components:
         commands["ready"] = ready(facts, facts["flink_history_version"], 3)
     if "metrics" in components:
@@ -194,6 +194,7 @@ def judge(facts: Facts, answer: Mapping[str, Any]) -> HostStatus:
     if answer.get("command:carbon", {"code": 0})["code"] != 0:
         said = answer["command:carbon"]["said"] or "our rules are not there, or not as they should be"
         drift.append(f"{facts['flink_carbon_directory']}: {said.splitlines()[0]}")
+    drift += _left_over(answer.get("command:managed", {"code": 0, "said": ""}))
     return HostStatus("", record, tuple(drift), history)
 
 
@@ -206,6 +207,14 @@ def sound(record: Any) -> dict[str, Any]:
         return {}
     tables = (record.get("releases"), record.get("before") or {}, record.get("rolled_back") or {})
     return record if all(isinstance(table, dict) for table in tables) else {}
+
+
+def _left_over(done: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what programs/flink/take-away would remove; that the program is not there is told as a path's."""
+    for line in done["said"].splitlines() if done["code"] == 0 else ():
+        what, _, done_to_it = line.partition(" ")
+        if done_to_it in ("removed", "stopped and disabled"):
+            yield f"{what}: is described no longer"
 
 
 def _record_drift(facts: Facts, record: Mapping[str, Any]) -> Iterator[str]:

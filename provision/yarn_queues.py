@@ -20,10 +20,26 @@ def program(cluster: Cluster) -> str:
 
 def facts(cluster: Cluster, roles: Collection[str]) -> dict[str, Any]:
     """Return the facts of hosts with ``roles`` that begin with ``yarn_queues_``; each host has all."""
+    common = _common(cluster, roles)
+    resolved = _resolved(common)
+    return {
+        **common,
+        "yarn_queues_directories": list(resolved.directories),
+        "yarn_queues_files": list(resolved.files),
+        "yarn_queues_links": list(resolved.links),
+    }
+
+
+def managed(cluster: Cluster, roles: Collection[str]) -> list[str]:
+    """Return the rows by which hosts with ``roles`` know later what of this was described."""
+    return list(_resolved(_common(cluster, roles)).managed)
+
+
+def _common(cluster: Cluster, roles: Collection[str]) -> dict[str, Any]:
     queues = cluster.queues
     components = ["policy"] if "EDGE" in roles and queues is not None else []
     rules = queues.rules if queues is not None and components else ()
-    common: dict[str, Any] = {
+    return {
         "yarn_queues_managed_by": f"Managed by PNDA provisioning (cluster {cluster.name}): "
         "changes made here are overwritten.",
         "yarn_queues_components": components,
@@ -32,14 +48,11 @@ def facts(cluster: Cluster, roles: Collection[str]) -> dict[str, Any]:
         "yarn_queues_scheduler": queues.scheduler if queues else "",
         "yarn_queues_rules": [{"member": rule.member, "queue": rule.queue} for rule in rules],
     }
+
+
+def _resolved(common: dict[str, Any]) -> manifest.Manifest:
     names = {
         key.removeprefix("yarn_queues_"): value for key, value in common.items() if isinstance(value, str)
     }
-    scope = manifest.Scope(frozenset(components), frozenset(), names, (), {})
-    resolved = manifest.resolve(scope, manifest.YARN_QUEUES)
-    return {
-        **common,
-        "yarn_queues_directories": list(resolved.directories),
-        "yarn_queues_files": list(resolved.files),
-        "yarn_queues_links": list(resolved.links),
-    }
+    components = frozenset(common["yarn_queues_components"])
+    return manifest.resolve(manifest.Scope(components, frozenset(), names, (), {}), manifest.YARN_QUEUES)

@@ -1,6 +1,6 @@
 {%- from 'flink/map.jinja' import facts with context %}
-{%- if facts.flink_components %}
 include:
+  - flink.base
 {%- if facts.flink_releases %}
   - flink.install
 {%- endif %}
@@ -9,5 +9,4 @@ include:
 {%- endfor %}
 {%- if facts.flink_releases %}
   - flink.record
-{%- endif %}
 {%- endif %}

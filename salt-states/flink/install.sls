@@ -1,5 +1,7 @@
 {%- from 'flink/map.jinja' import facts, common with context %}
 {%- from 'flink/macros.jinja' import files, links %}
+include:
+  - flink.base
 
 flink-install-group:
   group.present:

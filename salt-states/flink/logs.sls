@@ -2,6 +2,9 @@
 {%- from 'flink/macros.jinja' import files %}
 {%- set read_by_it = facts.flink_files | selectattr('notify', 'equalto', 'logs') | map(attribute='destination') | list %}
 {%- set stale = facts.flink_program_directory ~ '/unit-stale pnda-flink-logs.service ' ~ read_by_it | join(' ') %}
+include:
+  - flink.base
+
 {{ files(facts, common, 'logs', {'rsyslog.conf.j2': facts.flink_program_directory ~ '/log-shipping check'}) }}
 
 # Logstash is the site's: it takes up its pipeline by itself, or is restarted by whoever runs it.

@@ -5,6 +5,9 @@
 {%- set rules = facts.flink_carbon_configuration_directory ~ ' ' ~ facts.flink_carbon_directory %}
 {%- set cache_stale = programs ~ '/unit-stale carbon-cache.service ' ~ facts.flink_carbon_directory ~ '/carbon.conf' %}
 {%- set stale = programs ~ '/unit-stale pnda-carbon-aggregator.service ' ~ read_by_it | join(' ') %}
+include:
+  - flink.base
+
 {{ files(facts, common, 'metrics') }}
 
 flink-metrics-rules:

@@ -77,8 +77,10 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # untyped, see above
         return said or message or "failed without a message"
 
     def _diff(self, result: dict[str, Any]) -> str:
-        """Return what a module says that differs: a content (texts), or a state (tables)."""
+        """Return what a module says that differs: texts, tables of a state, or a program's words."""
         found = result.get("diff") or []
+        if not found:
+            return str(result.get("stdout", "")).rstrip()
         lines: list[str] = []
         for one in found if isinstance(found, list) else [found]:
             sides = [one.get(side, "") for side in ("before", "after")]

@@ -45,7 +45,7 @@ def test_roles_decide_components(facts: dict[str, Facts]) -> None:
         "edge-2": ["client", "housekeeping"],
         "manager-1": ["history_server", "housekeeping"],
         "manager-2": ["history_server", "housekeeping", "metrics"],
-        "both-1": ["client", "housekeeping", "history_server"],
+        "both-1": ["client", "history_server", "housekeeping"],
         "kafka-1": [],
     }
     assert {its["flink_history_host"] for its in facts.values()} == {"manager-1"}
@@ -181,7 +181,7 @@ def test_everything_that_the_server_reads_restarts_it(facts: dict[str, Facts]) -
 
 def test_every_directory_comes_after_its_parent(facts: dict[str, Facts]) -> None:
     known = {"/", "/etc", "/usr/lib", "/var/lib", "/var/log", "/opt", "/pnda"}
-    for order in (["install", "client", "history_server", "housekeeping"],):
+    for order in (["base", "install", "client", "history_server", "housekeeping"],):
         for component in order:
             for entry in facts["manager-1"]["flink_directories"] + facts["edge-1"]["flink_directories"]:
                 if entry["component"] == component:
@@ -291,3 +291,26 @@ def test_the_reference_names_every_key_of_a_cluster_file() -> None:
 
     for name in names(schema["properties"], ""):
         assert f"`{name}`" in text, name
+
+
+def test_all_but_logs_and_storage_is_known_by_take_away(facts: dict[str, Facts]) -> None:
+    for host, its in facts.items():
+        rows = [row.split(" ", 2) for row in its["flink_managed"]]
+        known = {what for _, _, what in rows}
+        assert len(known) == len(rows)
+        named = [
+            entry["destination"]
+            for kind in ("directories", "files", "links")
+            for entry in its[f"flink_{kind}"]
+        ]
+        stays = {path for path in named if path not in known}
+        assert all(path.startswith(("/var/log/pnda/flink", "/pnda/flink")) for path in stays), host
+        assert not [what for what in known if what.startswith(("/var/log/pnda/flink", "/pnda/flink"))], host
+
+
+def test_only_what_is_of_a_version_is_marked_so(facts: dict[str, Facts]) -> None:
+    rows = [row.split(" ", 2) for row in facts["both-1"]["flink_managed"]]
+    marked = {what for owner, _, what in rows if "@" in owner}
+    assert {"/opt/pnda/flink-1.20.5", "/opt/pnda/flink-2.3.0", "/etc/flink/2.3.0/config.yaml"} <= marked
+    assert "/opt/pnda/flink" not in marked
+    assert "/etc/systemd/system/flink-housekeeping.timer" not in marked

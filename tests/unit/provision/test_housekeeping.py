@@ -179,3 +179,12 @@ def test_systemd_takes_the_units(tmp_path: Path, facts: dict[str, Facts]) -> Non
     assert (done.returncode, ours) == (0, []), done.stderr
     calendar = next(line for line in content[TIMER].decode().splitlines() if line.startswith("OnCalendar="))
     subprocess.run(["systemd-analyze", "calendar", calendar.partition("=")[2]], check=True, timeout=60)
+
+
+def test_it_can_be_switched_off_as_a_whole(tmp_path: Path, lock: Lock) -> None:
+    on_, off = resolved(tmp_path, lock), resolved(tmp_path, lock, *on("{enabled: false}"))
+    assert not [host for host, its in off.items() if "housekeeping" in its["flink_components"]]
+    gone = set(on_["edge-1"]["flink_managed"]) - set(off["edge-1"]["flink_managed"])
+    assert {row.split(" ")[0] for row in gone} == {"housekeeping"}
+    for path in (SERVICE, TIMER, CONFIGURATION, "/var/lib/systemd/timers/stamp-flink-housekeeping.timer"):
+        assert path in {row.split(" ")[2] for row in gone}

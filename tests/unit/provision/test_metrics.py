@@ -47,13 +47,15 @@ def test_a_host_with_graphite_alone_gets_nothing_of_flink(tmp_path: Path, lock: 
     its = facts["kafka-1"]
     assert its["flink_components"] == ["metrics"]
     assert its["flink_releases"] == its["flink_links"] == []
-    assert {entry["component"] for kind in ("directories", "files") for entry in its[f"flink_{kind}"]} == {
-        "metrics"
+    its_components = {
+        entry["component"] for kind in ("directories", "files") for entry in its[f"flink_{kind}"]
     }
+    assert its_components == {"base", "metrics"}
     assert options(facts)["metrics.reporter.grph.host"] == "kafka-1"
     asked = status.questions(its)
     assert (asked["users"], asked["records"]) == ([], [])
-    assert asked["commands"] == {"carbon": [PROGRAM, "--check", "/etc/pnda-carbon", "/etc/carbon"]}
+    assert set(asked["commands"]) == {"managed", "carbon"}
+    assert asked["commands"]["carbon"] == [PROGRAM, "--check", "/etc/pnda-carbon", "/etc/carbon"]
     assert asked["units"] == ["pnda-carbon-aggregator.service"]
 
 

@@ -101,4 +101,5 @@ def test_the_inventory_knows_the_server(
     folder = inventory.write(cluster, served)
     groups = json.loads((folder / "inventory" / "hosts.json").read_text())["all"]["children"]
     assert list(groups["mirror_server"]["hosts"]) == ["mirror-1"]
-    assert "mirror-1" not in groups["flink"]["hosts"]
+    assert "mirror-1" in groups["flink"]["hosts"]  # what it had of Flink before is taken away
+    assert served["mirror-1"]["flink_files"] == served["mirror-1"]["flink_managed"] == []
