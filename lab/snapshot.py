@@ -70,7 +70,7 @@ def _of_host(lab: Lab, host: str, facts: Mapping[str, Any]) -> Snapshot:
         "paths": [
             *(entry["destination"] for entry in managed),
             *(shared if "metrics" in facts["flink_components"] else ()),
-            *([former.record_path(facts)] if facts["flink_components"] else []),
+            *([former.record_path(facts)] if facts["flink_managed"] else []),
         ],
         "trees": [release["home"] for release in facts["flink_releases"]],
         "units": [

@@ -23,6 +23,7 @@ from provision import (
     mirror_ca,
     mirror_section,
     option_rules,
+    queue_mappings,
     queues_section,
 )
 from provision.flavours import Flavour, flavours
@@ -158,7 +159,7 @@ class _Reader:
             java_home=self.flink.get("java_home", DEFAULT_JAVA_HOME),
             storage=self._storage(),
             yarn_queue=yarn_queue,
-            queues=queues_section.read(self.document, yarn_queue, ROOT),
+            queues=self._queues(hosts, yarn_queue),
             history=self._history(versions, flavour),
             metrics=self._metrics(hosts, flavour),
             hadoop=hadoop,
@@ -191,6 +192,11 @@ class _Reader:
                     ("hosts",), f"no host has the role {role} ({purpose})", f"give one host {role}"
                 )
         return tuple(hosts)
+
+    def _queues(self, hosts: tuple[Host, ...], yarn_queue: str) -> Queues | None:
+        queues = queues_section.read(self.document, yarn_queue, ROOT)
+        queue_mappings.check(self.document, queues, [role for host in hosts for role in host.roles])
+        return queues
 
     def _flavour(self) -> Flavour:
         known = flavours()

@@ -128,7 +128,7 @@ def _common(cluster: Cluster, lock: Lock) -> Facts:
 
 def _manifest(cluster: Cluster, first: frozenset[str], facts: Facts, others: list[str]) -> Facts:
     """Return the manifest of a host; ``others`` are the rows of what another formula has there."""
-    components = ["base", *facts["flink_components"]] if facts["flink_components"] else []
+    components = ["base", *facts["flink_components"]] if facts["flink_components"] or others else []
     if facts["flink_releases"]:
         components.append("install")
     names = {key.removeprefix("flink_"): value for key, value in facts.items() if isinstance(value, str)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from core import console
 from core.errors import WorldError
@@ -15,7 +16,7 @@ from provision.manifest import has_components
 _ROLES = frozenset({"EDGE", "FLINK", "GRAPHITE", "YARN"})
 
 
-def record_path(facts: Facts) -> str:
+def record_path(facts: Mapping[str, Any]) -> str:
     """Return where a host keeps what was described before (programs/flink/take-away)."""
     return f"{facts['flink_state_directory']}/managed.json"
 

@@ -43,7 +43,7 @@ FLINK = Formula(
     ("history_server", "metrics", "logs"),
 )
 MIRROR_SERVER = Formula("mirror_server", ("server",), ("server",))
-YARN_QUEUES = Formula("yarn_queues", ("policy",), ())
+YARN_QUEUES = Formula("yarn_queues", ("policy", "mappings"), ())
 # In the order in which they are applied to a host.
 FORMULAS = (MIRROR_SERVER, YARN_QUEUES, FLINK)
 

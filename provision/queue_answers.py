@@ -1,4 +1,4 @@
-"""What the queue policy of a cluster says: of one user, and in the words of YARN's capacity scheduler."""
+"""What the queue policy of a cluster says: of one user, and as the capacity scheduler's mappings."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from xml.sax.saxutils import escape
 
 from core.errors import UsageError, WorldError
 from core.process import Finished, run
-from provision import nodes, yarn_queues
+from provision import nodes, queue_mappings, yarn_queues
 from provision.cluster import Cluster
+from provision.queue_mappings import Mappings
 from provision.queues_section import PROGRAM, Queues
 
 _DECIDED, _MAY = "decided by ", "may also ask for: "
@@ -89,27 +90,8 @@ def _answer(done: Finished, *shown: tuple[str, str]) -> Answer:
     return Answer(queue, rule, tuple(line.removeprefix(_MAY) for line in lines if line.startswith(_MAY)))
 
 
-@dataclass(frozen=True)
-class Mappings:
-    """The capacity scheduler's queue mappings, and what of the policy they cannot say."""
-
-    value: str
-    unsaid: tuple[str, ...]
-
-    def text(self) -> str:
-        """Return the two properties as they stand in ``capacity-scheduler.xml``."""
-        pairs = ((_MAPPINGS, self.value), (f"{_MAPPINGS}-override.enable", "false"))
-        return "\n".join(
-            f"<property><name>{name}</name><value>{escape(value)}</value></property>" for name, value in pairs
-        )
-
-
 def mappings(cluster: Cluster) -> Mappings:
-    """Return the policy as the capacity scheduler's mappings, in order; each member's first rule alone.
-
-    Without the override: with it, YARN would silently move an application whose user chose another queue
-    (seen on Hadoop 3.4.2). Raises UsageError for another scheduler.
-    """
+    """Return the policy as the capacity scheduler's mappings. Raises UsageError for another scheduler."""
     queues = of(cluster)
     if queues.scheduler != "capacity":
         raise cluster.document.fault(
@@ -117,22 +99,16 @@ def mappings(cluster: Cluster) -> Mappings:
             f"the {queues.scheduler} scheduler has no such mappings",
             "only the capacity scheduler has: let the launchers decide",
         )
-    said: dict[str, str] = {}
-    unsaid = []
-    for rule in queues.rules:
-        user, _, group = rule.member.partition(":")
-        # %user on the left is every user.
-        source = "u:%user" if rule.member == "*" else f"u:{user}" if user else f"g:{group}"
-        if "," in source:
-            unsaid.append(f"{rule.member} {rule.queue}: a name with a comma")
-        elif source in said:
-            unsaid.append(
-                f"{rule.member} {rule.queue}: a second choice (YARN's access lists allow it, or do not)"
-            )
-        else:
-            said[source] = rule.queue
-    if "u:%user" not in said:
-        unsaid.append(
-            "that others get no queue: YARN puts them into its queue `default`, if its access lists let them"
-        )
-    return Mappings(",".join(f"{source}:{queue}" for source, queue in said.items()), tuple(unsaid))
+    return queue_mappings.of_rules(queues.rules)
+
+
+def properties(found: Mappings) -> str:
+    """Return the two properties as they stand in ``capacity-scheduler.xml``.
+
+    Without the override: with it, YARN would silently move an application whose user chose another queue
+    (seen on Hadoop 3.4.2).
+    """
+    pairs = ((_MAPPINGS, ",".join(found.mappings)), (f"{_MAPPINGS}-override.enable", "false"))
+    return "\n".join(
+        f"<property><name>{name}</name><value>{escape(value)}</value></property>" for name, value in pairs
+    )

@@ -48,7 +48,6 @@ def explain(
 @task(help={"cluster": _CLUSTER})
 def mappings(_: Context, cluster: str = _CLUSTER_PATH) -> None:
     """Print the policy as queue mappings of YARN's capacity scheduler, and what they cannot say."""
-    from dataclasses import asdict
     from pathlib import Path
 
     from core import console
@@ -58,7 +57,8 @@ def mappings(_: Context, cluster: str = _CLUSTER_PATH) -> None:
     found = queue_answers.mappings(clusters.load(Path(cluster)))
     for line in found.unsaid:
         console.warn(f"not said by these mappings: {line}")
-    console.result(asdict(found), found.text())
+    document = {"value": ",".join(found.mappings), "unsaid": list(found.unsaid)}
+    console.result(document, queue_answers.properties(found))
 
 
 ns = Collection("queues", explain, mappings)

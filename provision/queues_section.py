@@ -28,11 +28,15 @@ class Rule:
 
 @dataclass(frozen=True)
 class Queues:
-    """The queues of a cluster, its scheduler (``capacity`` or ``fair``), and the policy's rules, in order."""
+    """The queues of a cluster, its scheduler (``capacity`` or ``fair``), and the policy's rules, in order.
+
+    ``mappings`` tells that the scheduler gets the policy as well.
+    """
 
     scheduler: str
     names: tuple[str, ...]
     rules: tuple[Rule, ...]
+    mappings: bool = False
 
     def policy(self) -> str:
         """Return the rules as the lines of a policy file."""
@@ -66,7 +70,7 @@ def read(document: Document, yarn_queue: str, folder: Path) -> Queues | None:
             "which is not among queues.names",
             nearest(yarn_queue, names),
         )
-    return Queues(section["scheduler"], names, rules)
+    return Queues(section["scheduler"], names, rules, section.get("mappings", False))
 
 
 def _no_twins(document: Document, names: tuple[str, ...]) -> None:

@@ -24,6 +24,7 @@ _TARGETS = {
     "hadoop:role:EDGE": _OTHERS,
     "roles:flink": _OTHERS,
     "roles:graphite": _OTHERS,
+    "roles:yarn": _OTHERS,
 }
 _PILLAR = "pnda"
 # What `ssh -G` says that reaching a host may hang on; all else is left to ssh.

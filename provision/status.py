@@ -94,7 +94,7 @@ def _host(cluster: Cluster, host: str, facts: Facts) -> HostStatus:
 def questions(facts: Facts) -> dict[str, Any]:
     """Return what the probe is to look at on the host that ``facts`` are of."""
     components, recorded = facts["flink_components"], bool(facts["flink_releases"])
-    commands = {"managed": former.command(facts)} if components else {}
+    commands = {"managed": former.command(facts)} if facts["flink_managed"] else {}
     if "history_server" in components:
         commands["ready"] = ready(facts, facts["flink_history_version"], 3)
     if "metrics" in components:

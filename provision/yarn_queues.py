@@ -1,16 +1,17 @@
-"""The facts of the queue policy, for hosts with the role EDGE where the cluster file has ``queues``."""
+"""The facts of the queue policy, for hosts that submit jobs, and for YARN's own where that is asked for."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from typing import Any
 
-from provision import manifest
+from provision import manifest, queue_mappings
 from provision.cluster import Cluster
 
 # PNDA's folder; other tools of the platform call the program in it as well.
 HOME = "/opt/pnda/rm-wrapper"
 _POLICY = f"{HOME}/policies/map.txt"
+_MAPPINGS = f"{HOME}/policies/queue-mappings.xml"
 
 
 def program(cluster: Cluster) -> str:
@@ -38,13 +39,17 @@ def managed(cluster: Cluster, roles: Collection[str]) -> list[str]:
 def _common(cluster: Cluster, roles: Collection[str]) -> dict[str, Any]:
     queues = cluster.queues
     components = ["policy"] if "EDGE" in roles and queues is not None else []
+    components += ["mappings"] if "YARN" in roles and queues is not None and queues.mappings else []
     rules = queues.rules if queues is not None and components else ()
+    mappings = queue_mappings.of_rules(rules).mappings if "mappings" in components else ()
     return {
         "yarn_queues_managed_by": f"Managed by PNDA provisioning (cluster {cluster.name}): "
         "changes made here are overwritten.",
         "yarn_queues_components": components,
         "yarn_queues_home": HOME,
         "yarn_queues_policy_file": _POLICY,
+        "yarn_queues_mappings_file": _MAPPINGS,
+        "yarn_queues_mappings": list(mappings),
         "yarn_queues_scheduler": queues.scheduler if queues else "",
         "yarn_queues_rules": [{"member": rule.member, "queue": rule.queue} for rule in rules],
     }

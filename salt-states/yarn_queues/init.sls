@@ -1,5 +1,7 @@
 {%- from 'yarn_queues/map.jinja' import facts with context %}
-{%- if 'policy' in facts.yarn_queues_components %}
+{%- if facts.yarn_queues_components %}
 include:
-  - yarn_queues.policy
+{%- for component in facts.yarn_queues_components %}
+  - yarn_queues.{{ component }}
+{%- endfor %}
 {%- endif %}

@@ -30,12 +30,12 @@ from provision import facts as fact_module
 from provision import flavours, pillar, preview
 from provision.cluster import ROOT, Host
 from provision.facts import Facts
-from provision.manifest import FLINK, FORMULAS, Formula
+from provision.manifest import FLINK, FORMULAS, YARN_QUEUES, Formula
 from tests.unit.provision import samples
 
 Changes = tuple[tuple[str, str], ...]
-# What a role calls the tasks that write its files, where that is not `files`.
-TASKS = {"yarn_queues": "policy"}
+# The formulas whose files are written a component at a time, with the variable that names it.
+BY_COMPONENT = (FLINK, YARN_QUEUES)
 LINES: dict[str, Changes] = {
     "both-lines": (),
     "1.20": (("[1.20.5, 2.3.0]", "[1.20.5]"),),
@@ -54,6 +54,7 @@ FEATURES: dict[str, Changes] = {
         ("metrics: {interval", "metrics: {carbon: {creates_per_minute: 0}, interval"),
     ),
     "queues": samples.QUEUES,
+    "queue-mappings": samples.MAPPED,
     "history-tls": (samples.TLS,),
     "history-limits": (("    retained_jobs: 7\n", "    heap: 2g\n    cpu_percent: 150\n"),),
     "history-age": (samples.OLD_ARCHIVES_GO,),
@@ -89,11 +90,13 @@ def odd(facts: Facts) -> None:
 
 def queued(facts: Facts) -> None:
     facts["yarn_queues_rules"].append({"member": ':été\'s "x" & <y> $z', "queue": "root.a-b_c@d+e"})
+    facts["yarn_queues_mappings"].append('g:été\'s "x" & <y> $z:root.a-b_c@d+e')
+    facts["yarn_queues_managed_by"] = "Managed -- by Ω"
 
 
 # Whole hosts whose facts are changed by hand: (host, what changes the sample, what changes the facts).
 CHANGED: dict[str, tuple[str, Changes, Callable[[Facts], None]]] = {
-    "odd-queues": ("edge-1", samples.QUEUES, queued),
+    "odd-queues": ("both-1", samples.MAPPED, queued),
     "odd-values": ("both-1", (), odd),
     "odd-values-1.20": ("both-1", LINES["1.20"], odd),
 }
@@ -171,8 +174,8 @@ def like(text: str) -> str:
 
 
 def components(formula: Formula) -> tuple[str, ...]:
-    """Return what the files of ``formula`` are asked for by; Flink's role takes one at a time."""
-    return formula.components if formula is FLINK else ("all",)
+    """Return what the files of ``formula`` are asked for by."""
+    return formula.components if formula in BY_COMPONENT else ("all",)
 
 
 def wanted(facts: Facts) -> list[str]:
@@ -180,7 +183,7 @@ def wanted(facts: Facts) -> list[str]:
     found = []
     for formula in FORMULAS:
         there = [*facts[f"{formula.name}_directories"], *facts[f"{formula.name}_files"]]
-        if formula is FLINK:
+        if formula in BY_COMPONENT:
             found += sorted({f"{formula.name}.{entry['component']}" for entry in there})
         elif there:
             found.append(f"{formula.name}.all")
@@ -204,9 +207,9 @@ def by_ansible(machines: dict[str, Facts], tmp_path_factory: pytest.TempPathFact
             "name": f"Write {component} of {formula.name}",
             "ansible.builtin.include_role": {
                 "name": formula.name,
-                "tasks_from": TASKS.get(formula.name, "files"),
+                "tasks_from": "files",
             },
-            "vars": {"flink_component": component},
+            "vars": {f"{formula.name}_component": component},
             "when": f"'{formula.name}.{component}' in parity_components",
         }
         for formula in FORMULAS
@@ -264,7 +267,7 @@ def states(name: str, facts: Facts) -> str:
         text += f"{{%- from {its} %}}\n{{%- from '{formula.name}/macros.jinja' import files %}}\n"
         for component in components(formula):
             if f"{formula.name}.{component}" in wanted(facts):
-                more = f", '{component}'" if formula is FLINK else ""
+                more = f", '{component}'" if formula in BY_COMPONENT else ""
                 text += f"{{{{ files(facts, common{more}) }}}}\n"
     return f"{{%- with pillar = pillar.machines['{name}'] %}}\n{text}{{%- endwith %}}\n"
 

@@ -103,6 +103,16 @@ QUEUES = (
         "flink:\n",
     ),
 )
+# Changes for cluster_file: YARN's own scheduler gets them as well.
+MAPPED = (
+    *QUEUES,
+    ("  scheduler: capacity\n", "  scheduler: capacity\n  mappings: true\n"),
+    (
+        "    - {group: dev, queue: dev}\n",
+        "    - {group: dev, queue: dev}\n    - {everyone: true, queue: default}\n",
+    ),
+    ("both-1: {roles: [EDGE, FLINK]}", "both-1: {roles: [EDGE, FLINK, YARN]}\n  rm-1: {roles: [YARN]}"),
+)
 
 
 def lock(path: Path, versions: tuple[str, ...] = tuple(VERSIONS), python: bool = True) -> Lock:

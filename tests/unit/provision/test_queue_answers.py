@@ -66,23 +66,25 @@ def test_a_cluster_without_queues_says_so(cluster: Cluster) -> None:
 
 def test_mappings_say_each_members_first_rule_in_order(queued: Cluster) -> None:
     found = queue_answers.mappings(queued)
-    assert found.value == "u:pnda:default,g:prod:prod,g:dev:dev"
-    assert [line.split(":")[0:2] for line in found.unsaid[:1]] == [["", "prod dev"]]
+    assert found.mappings == ("u:pnda:default", "g:prod:prod", "g:dev:dev")
+    assert [line.split(":")[0:2] for line in found.second] == [["", "prod dev"]]
+    assert [number for number, _ in found.wrong] == [-1]
     assert len(found.unsaid) == 2
-    read = ElementTree.fromstring(f"<configuration>{found.text()}</configuration>")
+    read = ElementTree.fromstring(f"<configuration>{queue_answers.properties(found)}</configuration>")
     pairs = {one.findtext("name"): one.findtext("value") for one in read}
     assert pairs == {
-        "yarn.scheduler.capacity.queue-mappings": found.value,
+        "yarn.scheduler.capacity.queue-mappings": "u:pnda:default,g:prod:prod,g:dev:dev",
         "yarn.scheduler.capacity.queue-mappings-override.enable": "false",
     }
 
 
 def test_mappings_of_everybody_and_of_odd_names(tmp_path: Path) -> None:
-    policy = b"a,b: dev\nroot dev\nx:ignored prod\n:<g> dev\n* default\n* dev\n"
+    policy = b"a,b: dev\nroot dev\nx:ignored prod\n:<g> dev\n* default\n* dev\n:%user dev\n"
     found = queue_answers.mappings(clusters.load(by_file(tmp_path, policy)))
-    assert found.value == "u:root:dev,u:x:prod,g:<g>:dev,u:%user:default"
-    assert len(found.unsaid) == 2
-    assert "<g>" not in found.text()
+    assert found.mappings == ("u:root:dev", "u:x:prod", "g:<g>:dev", "u:%user:default")
+    assert [number for number, _ in found.wrong] == [0, 6]
+    assert len(found.unsaid) == 3
+    assert "<g>" not in queue_answers.properties(found)
 
 
 def test_the_fair_scheduler_has_no_mappings(tmp_path: Path) -> None:
