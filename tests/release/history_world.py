@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -22,7 +22,7 @@ from provision import lines
 from provision.manifest import FLINK
 
 JAVA_HOME = Path(os.path.realpath(shutil.which("java") or "/none/bin/java")).parents[1]
-_SECONDS = 600
+_SECONDS = 180
 # Answers as systemctl(1) does about the one unit that the supervisor below keeps.
 SYSTEMCTL = """\
 #!{python}
@@ -41,6 +41,14 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def until(done: Callable[[], bool]) -> None:
+    """Wait until ``done`` says so; fail when it never does."""
+    end = time.monotonic() + _SECONDS
+    while not done():
+        assert time.monotonic() < end, "it did not come"
+        time.sleep(0.2)
 
 
 def write_configuration(folder: Path, version: str, options: Mapping[str, str]) -> None:
@@ -221,10 +229,11 @@ class Server:
     def jobs(self, wanted: int) -> set[str]:
         """Return the ids of the jobs that it lists, as soon as they are ``wanted`` in number."""
         found: set[str] = set()
-        until = time.monotonic() + _SECONDS
-        while time.monotonic() < until:
-            found = {job["jid"] for job in self.get("/jobs/overview")["jobs"]}
-            if len(found) == wanted:
-                break
-            time.sleep(0.2)
+
+        def enough() -> bool:
+            found.clear()
+            found.update(job["jid"] for job in self.get("/jobs/overview")["jobs"])
+            return len(found) == wanted
+
+        until(enough)
         return found

@@ -8,7 +8,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +21,11 @@ _SECONDS = 300
 
 @dataclass(frozen=True)
 class Session:
-    """A cluster that has free task slots. ``port`` is its REST port."""
+    """A cluster with free task slots: its REST port, and the environment of Flink's own commands for it."""
 
     version: str
     port: int
-    archives: Path
+    environment: Mapping[str, str]
 
     def jobs(self, state: str = "FINISHED") -> set[str]:
         """Return the ids of its jobs in ``state``."""
@@ -57,7 +57,7 @@ def session(home: Path, version: str, folder: Path, archives: Path) -> Iterator[
     for path in (home / "conf").glob("log4j*"):
         shutil.copy(path, folder / "conf")
     environment = {**environment_of(folder), "JVM_ARGS": f"-Djava.io.tmpdir={folder}"}
-    made = Session(version, int(options["rest.port"]), archives)
+    made = Session(version, int(options["rest.port"]), environment)
     with ExitStack() as stack:
         processes = []
         for name in ("jobmanager", "taskmanager"):
