@@ -93,6 +93,8 @@ def _states() -> bytes:
 
 
 def _rooted(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    if member.name == ".":
+        member.mode = 0o700  # the folder on the node: what is in it is root's alone
     member.uid = member.gid = 0
     member.uname = member.gname = "root"
     return member

@@ -13,7 +13,7 @@ from provision import health, nodes
 from provision.cluster import Cluster
 from provision.facts import Facts
 from provision.report import ApplyError, ApplyReport, HostResult
-from provision.status import record_path, sound
+from provision.status import of_newer, record_path, sound
 
 
 def rollback(cluster: Cluster, facts: Mapping[str, Facts]) -> ApplyReport:
@@ -27,7 +27,7 @@ def rollback(cluster: Cluster, facts: Mapping[str, Facts]) -> ApplyReport:
         console.say(f"   rolling back {', '.join(hosts) or 'no host'}")
         since = time.monotonic()
         results = nodes.everywhere(hosts, lambda host: back(cluster, host, facts[host]), cluster.at_once)
-        console.say(f"   rolled back, and looked whether it works, in {time.monotonic() - since:.1f} s")
+        console.say(f"   the way back and a look at each host took {time.monotonic() - since:.1f} s")
     report = ApplyReport("roll-back", results)
     if any(result.failed for result in results.values()):
         raise ApplyError(report)
@@ -56,9 +56,10 @@ def back(cluster: Cluster, host: str, facts: Facts, since: str = "") -> HostResu
 
 
 def records(cluster: Cluster, facts: Mapping[str, Facts]) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
-    """Return the record of each host in ``facts``, empty where there is none, and why a host did not answer.
+    """Return the record of each host in ``facts``, empty where there is none, and why a host gave none.
 
-    Of a host that did not answer nobody knows what it was rolled back from, so it has to be left alone.
+    Nobody knows of such a host what it was rolled back from, so it has to be left alone: it did not answer,
+    or a newer checkout than this has written its record.
     """
     found = nodes.everywhere(list(facts), lambda host: _record(cluster, host, facts[host]), cluster.at_once)
     silent = {host: one for host, one in found.items() if isinstance(one, str)}
@@ -69,7 +70,9 @@ def _record(cluster: Cluster, host: str, facts: Facts) -> dict[str, Any] | str:
     words = ["cat", record_path(facts)] if facts["flink_releases"] else ["true"]
     try:
         done = nodes.remote(cluster, host, words)
-        return sound(json.loads(done.stdout)) if done.code == 0 else {}
+        found = json.loads(done.stdout) if done.code == 0 else {}
+        newer = of_newer(found)
+        return f"{host}: {newer}" if newer else sound(found)
     except WorldError as error:
         return error.message
     except ValueError:

@@ -84,7 +84,9 @@ def _script(cluster: Cluster, formulas: str, check: bool) -> str:
         f"set -eu; mkdir -p {node}; chmod 700 {node}; exec 9>{node}/lock; "
         f"flock -w {_WAIT} 9 || {{ echo 'another run of Salt is at work on this node' >&2; exit 77; }}; "
         + (f"trap 'cd {node} && rm -rf states pillar root minion' EXIT; " if check else "")
-        + f"rm -rf {node}/states {node}/pillar; tar -xf - -C {node}; "
+        + f"rm -rf {node}/states {node}/pillar; "
+        f"said=$(tar -xf - -C {node} 2>&1) || {{ echo 'the states cannot be written to {node}: '"
+        '"$(echo "$said" | head -n 1)" >&2; exit 77; }; '
         f"test -x {cluster.salt_python} || {{ echo 'the node has no {cluster.salt_python}; "
         f"set connection.salt_python' >&2; exit 77; }}; {f'{call} test=True' if check else f'exec {call}'}"
     )

@@ -19,6 +19,7 @@ MIRROR_UNIT = "pnda-mirror.service"
 METRICS_UNIT = "pnda-carbon-aggregator.service"
 LOGS_UNIT = "pnda-flink-logs.service"
 _ABSENT = {"type": "absent"}
+_FORMAT = 1  # of the record that record-applied writes
 
 
 @dataclass(frozen=True)
@@ -173,8 +174,9 @@ def _units(facts: Facts) -> dict[str, dict[str, str]]:
 
 def judge(facts: Facts, answer: Mapping[str, Any]) -> HostStatus:
     """Return what the probe's ``answer`` means beside ``facts``. Pure."""
-    record = sound(answer.get(f"record:{record_path(facts)}"))
-    drift = [*_record_drift(facts, record), *_path_drift(facts, answer)]
+    found = answer.get(f"record:{record_path(facts)}")
+    record, newer = sound(found), of_newer(found)
+    drift = [*([newer] if newer else _record_drift(facts, record)), *_path_drift(facts, answer)]
     for name, wanted in _units(facts).items():
         shown = answer[f"unit:{name}"]
         drift += [
@@ -201,7 +203,7 @@ def judge(facts: Facts, answer: Mapping[str, Any]) -> HostStatus:
 def sound(record: Any) -> dict[str, Any]:
     """Return ``record`` (the document in ``applied.json``) if it is one; else an empty one. Pure."""
     texts = ("cluster", "lock_digest", "default", "history_server", "time")
-    if not isinstance(record, dict) or record.get("format") != 1:
+    if not isinstance(record, dict) or record.get("format") != _FORMAT:
         return {}
     if not all(isinstance(record.get(key), str) for key in texts):
         return {}
@@ -215,6 +217,14 @@ def _left_over(done: Mapping[str, Any]) -> Iterator[str]:
         what, _, done_to_it = line.partition(" ")
         if done_to_it in ("removed", "stopped and disabled"):
             yield f"{what}: is described no longer"
+
+
+def of_newer(record: Any) -> str:
+    """Return why ``record`` is not ours to judge: a newer checkout wrote it; else empty. Pure."""
+    written = record.get("format") if isinstance(record, dict) else None
+    if not isinstance(written, int) or written <= _FORMAT:
+        return ""
+    return f"its record has format {written}, and this checkout knows {_FORMAT}: go on with a newer checkout"
 
 
 def _record_drift(facts: Facts, record: Mapping[str, Any]) -> Iterator[str]:

@@ -4,20 +4,31 @@
 {%- set stale = facts.flink_program_directory ~ '/unit-stale flink-history-server.service ' ~ read_by_it | join(' ') %}
 {%- set tls = facts.flink_program_directory ~ '/history-server-tls ' %}
 {%- set settings = ' --settings=' ~ facts.flink_state_directory ~ '/history-server.json' %}
+{#- A certificate that is refused leaves the old files: a reboot meets what runs now. #}
+{%- set checks = {} %}
+{%- if facts.flink_history_certificate %}
+{%- set named = '--certificate=' ~ facts.flink_history_certificate ~ ' --certificate-key=' ~ facts.flink_history_certificate_key %}
+{%- set trusted = ' --ca=' ~ facts.flink_history_ca ~ ' --name=' ~ (facts.flink_history_certificate_name or facts.flink_host) %}
+{%- for source in ('history-server.json.j2', 'flink-conf.yaml.j2', 'config.yaml.j2', 'log4j-console.properties.j2', 'flink-history-server.service.j2') %}
+{%- do checks.update({source: tls ~ 'check ' ~ named ~ trusted}) %}
+{%- endfor %}
+{%- endif %}
 include:
   - flink.install
 
-{{ files(facts, common, 'history_server') }}
-
-{{ links(facts, 'history_server', ['flink-install-release-' ~ facts.flink_history_version]) }}
+{{ files(facts, common, 'history_server', checks) }}
 
 {% if facts.flink_history_certificate %}
-# Before anything restarts.
+# Before anything leads to it.
 flink-history_server-certificate:
   cmd.run:
     - name: {{ tls }}check{{ settings }}
     - unless: {{ tls }}check{{ settings }}
+{% endif %}
 
+{{ links(facts, 'history_server', ['flink-install-release-' ~ facts.flink_history_version]) }}
+
+{% if facts.flink_history_certificate %}
 flink-history_server-renewed:
   cmd.run:
     - name: {{ tls }}stale{{ settings }}

@@ -22,6 +22,7 @@ _SECONDS = 1800
 # Which labs a fixture stands for, and the files whose tests do not use the two that both engines made.
 _LABS = {"ansible_lab": "engines", "salt_lab": "engines", "any_lab": "engines", "bare_lab": "bare"}
 _APART = {
+    "test_bare_node.py": "bare",
     "test_become.py": "bare",
     "test_mirror_tls.py": "bare",
     "test_salt_ways.py": "bare",

@@ -110,6 +110,22 @@ def test_what_does_not_is_named(site: Site, tmp_path: Path) -> None:
         assert said in done.stderr, (changed, done.stderr)
 
 
+def test_what_is_named_on_the_command_line_is_checked_before_a_file_is_written(
+    site: Site, tmp_path: Path
+) -> None:
+    ended = tmp_path / "ended.pem"
+    ended.write_bytes(expired(site.issued.key))
+    for certificate, code, said in ((site.issued.certificate, 0, ""), (ended, 1, f"{ended}: expired (")):
+        named = {**site.tls, "certificate": str(certificate)}
+        words = [f"--{key.replace('_', '-')}={value}" for key, value in named.items()]
+        done = subprocess.run(
+            [sys.executable, str(PROGRAM), "check", *words, "/etc/some-new-file"],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert done.returncode == code
+        assert said in done.stderr
+
+
 def test_the_key_store_is_made_with_a_password_of_its_own(site: Site, tmp_path: Path) -> None:
     passwords = set()
     for name in ("first", "second"):

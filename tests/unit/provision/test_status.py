@@ -122,12 +122,18 @@ def test_a_release_that_is_not_the_locks_is_drift(host: Facts) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"format": 1}', '{"format": 2}', '{"format": 1, "releases": []}']
+    "text", ["", "{", "[]", '{"format": 1}', '{"format": "2"}', '{"format": 1, "releases": []}']
 )
 def test_a_record_that_is_none_is_drift(host: Facts, text: str) -> None:
     Path(status.record_path(host)).write_text(text)
     (line,) = look(host).drift
     assert "there is no record" in line
+
+
+def test_the_record_of_a_newer_checkout_is_not_called_none(host: Facts) -> None:
+    Path(status.record_path(host)).write_text('{"format": 2, "default": {"line": "1.20"}}')
+    (line,) = look(host).drift
+    assert line == "its record has format 2, and this checkout knows 1: go on with a newer checkout"
 
 
 def test_another_lock_and_a_roll_back_are_named(host: Facts) -> None:
