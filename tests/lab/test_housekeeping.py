@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from lab.containers import execute
 from tests.lab.conftest import UpLab
 
 SERVICE = "flink-housekeeping.service"
 LAST = "/var/lib/pnda/flink/housekeeping/last.json"
 ARCHIVES = "/pnda/flink/completed-jobs"
+CONFIGURATION = "/etc/flink-housekeeping/housekeeping.json"
+PROGRAM = f"/usr/lib/pnda/flink/housekeeping --configuration {CONFIGURATION}"
 OLD, NEW, APPLICATION = (f"{'f' * 31}{number}" for number in (1, 2, 3))
 
 
@@ -53,3 +57,48 @@ def test_the_confined_service_leaves_what_is_young(ansible_lab: UpLab) -> None:
         assert execute(lab, "edge-1", "ls", "/tmp/pnda-flink-games").split() == ["x"]
     finally:
         execute(lab, "edge-1", "rm", "-rf", "/tmp/pnda-flink-games")
+
+
+# Ages by the time of an inode's change cannot be made up: here everything that nobody uses is old enough.
+FOLDERS = " ".join(f"/tmp/pnda-flink-{user}" for user in ("games", "news", "backup", "mail"))
+LEFT = f"""
+cp -p {CONFIGURATION} /root/kept.json
+sed -i 's/"temporary.days": [0-9.]*/"temporary.days": 0/' {CONFIGURATION}
+for user in games news backup; do
+  folder=/tmp/pnda-flink-$user
+  install -d -o $user -m 700 $folder $folder/blob
+  install -o $user /dev/null $folder/of-the-dead
+  install -o $user /dev/null $folder/blob/deep
+done
+ln -s /etc/hostname /tmp/pnda-flink-news/link
+mkdir /tmp/pnda-flink-mail && touch /tmp/pnda-flink-mail/not-the-users-own
+setsid runuser -u backup -- sh -c 'exec sleep 300 3>>/tmp/pnda-flink-backup/of-the-dead' >/dev/null 2>&1 &
+sleep 2
+"""
+CLEAR = f"""
+mv /root/kept.json {CONFIGURATION}
+rm -rf {FOLDERS}
+pkill -u backup
+"""
+FIND = f"find {FOLDERS} -mindepth 1 -type f | sort"
+# What a living process holds open, and what lies in a folder that is not the user's own.
+STAYS = ("backup/of-the-dead", "mail/not-the-users-own")
+
+
+@pytest.mark.parametrize("any_lab", ["ansible", "salt"], indirect=True)
+def test_of_several_users_only_what_nobody_uses_goes(any_lab: UpLab) -> None:
+    lab = any_lab.lab
+    try:
+        execute(lab, "edge-1", "sh", "-ec", LEFT)
+        before = execute(lab, "edge-1", "sh", "-c", FIND)
+        assert len(before.split()) == 7
+        foretold = json.loads(execute(lab, "edge-1", "sh", "-c", f"{PROGRAM} --dry-run --json"))
+        assert execute(lab, "edge-1", "sh", "-c", FIND) == before
+        found = run(any_lab, "edge-1")["temporary"]
+        left = execute(lab, "edge-1", "sh", "-c", FIND).split()
+    finally:
+        execute(lab, "edge-1", "sh", "-c", CLEAR)
+    assert foretold["parts"]["temporary"]["deleted"] == found["deleted"] >= 5
+    assert {f"/tmp/pnda-flink-{path}" for path in STAYS} <= set(left)
+    assert not [path for path in left if "-games/" in path or "-news/" in path]
+    assert execute(lab, "edge-1", "cat", "/etc/hostname").strip()
