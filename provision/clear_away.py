@@ -33,18 +33,13 @@ class Clearing:
             capture_output=True, text=True, check=True, timeout=30,
         ).stdout  # fmt: skip
         state = dict(line.split("=", 1) for line in shown.splitlines())
-        if state.get("ActiveState") == "inactive" and state.get("UnitFileState") in (
-            "",
-            "disabled",
-            "masked",
-            "static",
-        ):
+        off = state.get("ActiveState") in ("inactive", "failed")
+        if off and state.get("UnitFileState") in ("", "disabled", "masked", "static"):
             return
         self.removed.append(f"{name} (stopped and disabled)")
-        if not self.dry:
-            subprocess.run(
-                ["systemctl", "disable", "--now", name], capture_output=True, check=True, timeout=120
-            )
+        # Stopped first: disabling reads all units again, upon which a timer may find that it is late.
+        for word in () if self.dry else ("stop", "disable"):
+            subprocess.run(["systemctl", word, name], capture_output=True, check=True, timeout=120)
 
     def command(self, words: list[str]) -> bool:
         """Run ``words``, if there is such a program; tell whether it changed something."""
@@ -128,6 +123,8 @@ def main() -> None:
         clearing.folder(Path(name))
     if clearing.removed and not wanted["dry"] and wanted["units"]:
         subprocess.run(["systemctl", "daemon-reload"], check=True, timeout=60)
+        for name in wanted["units"]:  # one that had failed, or was stopped midway, would be listed for ever
+            subprocess.run(["systemctl", "reset-failed", name], capture_output=True, check=False, timeout=60)
     for name in wanted["after"]:
         clearing.unit(name)
     json.dump({"removed": clearing.removed, "left": clearing.left}, sys.stdout)

@@ -24,6 +24,8 @@ _SHIPPER = (
     "/etc/pnda-flink-logs",
     "/var/lib/pnda-flink-logs",
 )
+# Salt's states lie in it, on every host.
+_STATES = str(Path(pillar.NODE).parent)
 _CONFIGURATION = ("/etc/flink", "/etc/flink-history", housekeeping.CONFIGURATION)
 
 
@@ -92,7 +94,10 @@ def wanted(facts: Facts, dry: bool) -> dict[str, Any]:
         if flink
         else [],
         "trees": [*trees, pillar.NODE],
-        "folders": [folder for folder in reversed(folders) if not folder.startswith(kept)],
+        "folders": [
+            *(folder for folder in reversed(folders) if not folder.startswith(kept)),
+            *([_STATES] if _STATES not in folders else []),
+        ],
     }
 
 

@@ -207,6 +207,7 @@ def test_a_host_that_goes_away_midway_leaves_no_other_on_the_new_version(
     assert f"Version: {OLD}," in said
 
 
+FAILED = ("systemctl", "list-units", "--all", "--failed", "--plain", "--no-legend")
 # What lies in /opt/pnda is on a small file system of its own for a while.
 FILL = """
 mkdir -p /mnt/small && mount -t tmpfs -o size=1g small /mnt/small
@@ -236,8 +237,13 @@ def test_a_node_whose_disk_is_full_keeps_the_old_version(upgraded: UpLab, bare: 
 def test_an_edge_node_leaves_with_all_but_its_logs(upgraded: UpLab, bare: set[str]) -> None:
     lab = upgraded.lab
     running = server(lab)
+    # A unit that has failed: systemd would list it for ever, also without its file.
+    execute(lab, "edge-2", "sh", "-c", "echo no JSON >/etc/flink-housekeeping/housekeeping.json")
+    execute(lab, "edge-2", "systemctl", "start", "flink-housekeeping.service", check=False)
+    assert "flink-housekeeping" in execute(lab, "edge-2", *FAILED)
     code, _, said = provision(lab, "remove", "--limit", "edge-2")
     assert code == 0, said
+    assert "flink" not in execute(lab, "edge-2", *FAILED)
     left = {path for path in files(lab) - bare if not path.startswith("/var/log/pnda")}
     assert left == set()
     assert bare - files(lab) == set()

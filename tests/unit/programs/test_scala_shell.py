@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from provision.manifest import FLINK
+from provision.manifest import FLINK, YARN_QUEUES
+from tests import queue_lines
 
 SHELL = FLINK.programs / "scala-shell"
 # Stands for Flink's config.sh: it finds its home by $0, and brings functions and settings.
@@ -115,6 +116,40 @@ def test_on_yarn_the_policy_decides_the_queue(home: Home, script: str, code: int
     other = home.run("local", "-Dexecution.target=yarn-per-job", PNDA_FLINK_QUEUE_PROGRAM=str(policy))
     assert other.returncode == code
     assert home.run("local", PNDA_FLINK_QUEUE_PROGRAM=str(policy)).returncode == 5
+
+
+# Each row of the table of what PNDA's wrapper did, and what else a user may ask for: code, and the queue.
+@pytest.mark.parametrize(
+    ("line", "code", "queue"),
+    [
+        ("yarn", 5, "default"),
+        ("yarn -s 2", 5, "default"),
+        ("yarn -qu other -s 2", 5, "other"),
+        ("yarn --queue other", 5, "other"),
+        ("yarn -Dyarn.application.queue=other", 5, "other"),
+        ("yarn -qu nosuch", 1, ""),
+        ("yarn -Dyarn.application.queue=nosuch -s 2", 1, ""),
+        ("yarn -n 2", 2, ""),  # an option of Flink 1.4 that no later one had
+        ("local", 5, ""),
+        ("local -qu nosuch", 5, "nosuch"),  # goes nowhere
+        ("remote host 8081", 5, ""),
+        ("-a x.jar yarn", 2, ""),
+    ],
+)
+def test_a_policy_of_rules_decides(home: Home, line: str, code: int, queue: str) -> None:
+    policy, decider = home.base / "map.txt", home.base / "queue-for"
+    policy.write_bytes(queue_lines.POLICY)
+    program = YARN_QUEUES.programs / "queue-for"
+    decider.write_text(f'#!/bin/sh\nexec {program} --policy {policy} --user us --groups ours "$@"\n')
+    decider.chmod(0o755)
+    done = home.run(*line.split(), PNDA_FLINK_QUEUE_PROGRAM=str(decider))
+    assert done.returncode == code, done.stderr
+    if code == 5:
+        said = [option for option in home.options() if option.startswith(queue_lines.KEY)]
+        assert said[-1:] == ([f"{queue_lines.KEY}={queue}"] if queue else [])
+    else:
+        assert not home.record.exists()
+    assert done.stdout == ""
 
 
 @pytest.mark.parametrize(

@@ -116,3 +116,4 @@ def test_the_mirrors_host_keeps_its_certificate_and_its_releases(served: dict[st
     assert "/etc/pnda-mirror" in asked["folders"]
     assert not [tree for tree in asked["trees"] if tree.startswith(("/etc", "/srv"))]
     assert asked["marked"] == []
+    assert asked["folders"][-1] == "/var/lib/pnda"  # where Salt's states had been
