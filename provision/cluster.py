@@ -9,26 +9,26 @@ from pathlib import Path
 from typing import Any
 
 from core import schema
-from core.errors import UsageError
 from core.marked_yaml import Document, Path_, nearest
 from core.marked_yaml import load as load_yaml
 from provision import (
+    flink_section,
     hadoop_section,
     history_section,
-    host_names,
+    hosts_section,
     housekeeping_section,
     lines,
     logs_section,
     metrics_section,
     mirror_ca,
     mirror_section,
-    option_rules,
     queue_mappings,
     queues_section,
 )
 from provision.flavours import Flavour, flavours
 from provision.hadoop_section import Hadoop
 from provision.history_section import HistoryServer
+from provision.hosts_section import Host
 from provision.housekeeping_section import Housekeeping
 from provision.logs_section import Logs
 from provision.metrics_section import Metrics
@@ -41,16 +41,6 @@ SCHEMA = Path(__file__).with_name("cluster.schema.json")
 DEFAULT_SALT_PYTHON = "/opt/pnda-salt/bin/python"
 DEFAULT_AT_ONCE = 20
 DEFAULT_JAVA_HOME = "/usr/lib/jvm/java-17-openjdk-amd64"
-# What each role is needed for; GRAPHITE and MIRROR have a key that stands in for them.
-_NEEDED = {"EDGE": "the client", "FLINK": "the history server"}
-
-
-@dataclass(frozen=True)
-class Host:
-    """A host: its name (also its ssh `Host` name) and its roles."""
-
-    name: str
-    roles: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -129,13 +119,10 @@ class _Reader:
         self.document, self.data = document, document.data
         self.flink: dict[str, Any] = self.data["flink"]
 
-    def fault(self, where: Path_, message: str, cure: str) -> UsageError:
-        return self.document.fault(where, message, cure)
-
     def cluster(self) -> Cluster:
-        hosts = self._hosts()
-        versions = self._versions()
-        default = self._one_of(("flink", "default"), versions, versions[0])
+        document = self.document
+        hosts = hosts_section.read(document)
+        versions, default = flink_section.versions(document)
         connection: dict[str, Any] = self.data.get("connection", {})
         ssh_config = connection.get("ssh_config")
         legacy = any(lines.LINES[lines.name_of(version)].legacy for version in versions)
@@ -143,13 +130,14 @@ class _Reader:
         mirror_uri = self._mirror_uri(hosts)
         yarn_queue: str = self.flink.get("yarn_queue", "default")
         hadoop = hadoop_section.read(self.data.get("hadoop", {}))
+        where: Path_ = ("flink", "configuration")
         return Cluster(
             name=self.data["name"],
             flavour=flavour,
             hosts=hosts,
             mirror_uri=mirror_uri,
             mirror_server=self._mirror_server(hosts),
-            mirror_ca=mirror_ca.read(self.document, mirror_uri, ROOT),
+            mirror_ca=mirror_ca.read(document, mirror_uri, ROOT),
             ssh_config=ROOT / ssh_config if ssh_config else None,
             become=connection.get("become", False),
             salt_python=connection.get("salt_python", DEFAULT_SALT_PYTHON),
@@ -157,148 +145,62 @@ class _Reader:
             versions=versions,
             default_version=default,
             java_home=self.flink.get("java_home", DEFAULT_JAVA_HOME),
-            storage=self._storage(),
+            storage=flink_section.storage(document),
             yarn_queue=yarn_queue,
             queues=self._queues(hosts, yarn_queue),
             history=self._history(versions, flavour),
             metrics=self._metrics(hosts, flavour),
             hadoop=hadoop,
-            housekeeping=housekeeping_section.read(self.document, flavour, hadoop),
-            logs=logs_section.read(self.document, {role for host in hosts for role in host.roles}),
-            configuration=self._configuration(("flink", "configuration"), legacy, history=False),
+            housekeeping=housekeeping_section.read(document, flavour, hadoop),
+            logs=logs_section.read(document, hosts_section.roles(hosts)),
+            configuration=flink_section.configuration(document, where, legacy, history=False),
             other_options=tuple(self.flink.get("other_options", ())),
             application_loggers=tuple(self.flink.get("application_loggers", ())),
-            document=self.document,
+            document=document,
         )
-
-    def _hosts(self) -> tuple[Host, ...]:
-        hosts = []
-        for name, value in self.data["hosts"].items():
-            wrong = host_names.fault(name)
-            if wrong:
-                raise self.fault(("hosts", name), *wrong)
-            hosts.append(Host(name, tuple(value["roles"])))
-        twins = host_names.same(self.data["hosts"])
-        if twins:
-            raise self.fault(
-                ("hosts", twins[1]),
-                f"{twins[0]} and {twins[1]} are both {host_names.short(twins[1])!r} without their domains, "
-                "and metrics tell hosts apart by that",
-                "give one of them another first part",
-            )
-        for role, purpose in _NEEDED.items():
-            if not any(role in host.roles for host in hosts):
-                raise self.fault(
-                    ("hosts",), f"no host has the role {role} ({purpose})", f"give one host {role}"
-                )
-        return tuple(hosts)
-
-    def _queues(self, hosts: tuple[Host, ...], yarn_queue: str) -> Queues | None:
-        queues = queues_section.read(self.document, yarn_queue, ROOT)
-        queue_mappings.check(self.document, queues, [role for host in hosts for role in host.roles])
-        return queues
 
     def _flavour(self) -> Flavour:
         known = flavours()
         name = self.data["flavor"]
         if name not in known:
-            raise self.fault(("flavor",), f"there is no flavor {name!r}", nearest(name, known))
+            raise self.document.fault(("flavor",), f"there is no flavor {name!r}", nearest(name, known))
         return known[name]
-
-    def _only(self, role: str, hosts: tuple[Host, ...], where: Path_, key: str) -> str:
-        found = [host.name for host in hosts if role in host.roles]
-        if not found:
-            raise self.fault(
-                where,
-                f"no host has the role {role}, and {key} is not set",
-                f"give a host {role}, or set {key}",
-            )
-        if len(found) > 1:
-            raise self.fault(
-                ("hosts", found[1]),
-                f"{found[0]} and {found[1]} both have the role {role}, and {key} is not set",
-                f"set {key}: it says which one is meant",
-            )
-        return found[0]
 
     def _mirror_uri(self, hosts: tuple[Host, ...]) -> str:
         uri = self.data.get("mirror", {}).get("base_uri")
-        return uri or f"http://{self._only('MIRROR', hosts, ('hosts',), 'mirror.base_uri')}"
+        return uri or f"http://{hosts_section.only(self.document, hosts, 'MIRROR', 'mirror.base_uri')}"
 
     def _mirror_server(self, hosts: tuple[Host, ...]) -> MirrorServer | None:
         where: Path_ = ("mirror", "server")
         if "server" not in self.data.get("mirror", {}):
             return None
-        if not any("MIRROR" in host.roles for host in hosts):
-            raise self.fault(where, "no host has the role MIRROR", "give one host MIRROR, or leave this out")
+        if "MIRROR" not in hosts_section.roles(hosts):
+            raise self.document.fault(
+                where, "no host has the role MIRROR", "give one host MIRROR, or leave this out"
+            )
         return mirror_section.read(self.document, where, self.data["mirror"]["server"], ROOT)
 
-    def _versions(self) -> tuple[str, ...]:
-        for index, version in enumerate(self.flink["versions"]):
-            self._known_line(version, ("flink", "versions", index))
-        return tuple(self.flink["versions"])
-
-    def _known_line(self, version: str, where: Path_) -> None:
-        if lines.name_of(version) not in lines.LINES:
-            raise self.fault(
-                where,
-                f"Flink {version} is of a line that is not supported",
-                f"take a version of {' or '.join(lines.LINES)}",
-            )
-
-    def _one_of(self, where: tuple[str, ...], versions: tuple[str, ...], otherwise: str) -> str:
-        value: str = self.flink.get(where[-1], otherwise)
-        if value not in versions:
-            raise self.fault(
-                where, f"{value} is not among flink.versions", "add it there, or " + nearest(value, versions)
-            )
-        return value
-
-    def _storage(self) -> str:
-        storage: str = self.flink["storage"]
-        scheme, rest = storage.split("://", 1)
-        if scheme != "file":
-            raise self.fault(
-                ("flink", "storage"),
-                f"storage of the kind {scheme}:// is not supported yet",
-                "use file:// and a folder that all nodes share",
-            )
-        if not rest.startswith("/") or "/../" in f"{rest}/" or "/./" in f"{rest}/":
-            raise self.fault(
-                ("flink", "storage"), f"{storage} names no absolute folder", "write file:///folder"
-            )
-        return storage
+    def _queues(self, hosts: tuple[Host, ...], yarn_queue: str) -> Queues | None:
+        queues = queues_section.read(self.document, yarn_queue, ROOT)
+        queue_mappings.check(self.document, queues, hosts_section.roles(hosts))
+        return queues
 
     def _history(self, versions: tuple[str, ...], flavour: Flavour) -> HistoryServer:
         section: dict[str, Any] = self.flink.get("history_server", {})
         version = history_section.version_of(section, versions)
-        self._known_line(version, (*history_section.WHERE, "version"))
+        flink_section.known_line(self.document, version, (*history_section.WHERE, "version"))
         where = (*history_section.WHERE, "configuration")
-        configuration = self._configuration(where, history_section.is_legacy(version), history=True)
+        legacy = history_section.is_legacy(version)
+        configuration = flink_section.configuration(self.document, where, legacy, history=True)
         return history_section.read(self.document, section, versions, flavour, configuration)
 
     def _metrics(self, hosts: tuple[Host, ...], flavour: Flavour) -> Metrics:
         section: dict[str, Any] = self.flink.get("metrics", {})
-        host = section.get("graphite_host") or self._only(
-            "GRAPHITE", hosts, ("hosts",), "flink.metrics.graphite_host"
+        host = section.get("graphite_host") or hosts_section.only(
+            self.document, hosts, "GRAPHITE", "flink.metrics.graphite_host"
         )
         own = [each.name for each in hosts if "GRAPHITE" in each.roles]
         metrics = metrics_section.read(self.document, section, host, own, flavour)
         where: Path_ = ("flink", "configuration")
         metrics_section.check_names(self.document, where, self.flink.get("configuration", {}), metrics)
         return metrics
-
-    def _configuration(self, where: Path_, legacy: bool, history: bool) -> dict[str, str]:
-        table: Any = self.data
-        for key in where:
-            table = table.get(key, {})
-        result = {}
-        for key, value in table.items():
-            text = option_rules.text_of(value)
-            wrong = option_rules.key_fault(key, history) or option_rules.value_fault(text, legacy)
-            if wrong:
-                message, cure = wrong
-                prefix = "" if key in message else f"{key}: "
-                raise self.fault((*where, key), prefix + message, cure)
-            result[key] = text
-        return result

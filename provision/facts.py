@@ -20,7 +20,8 @@ from provision import (
     releases,
     yarn_queues,
 )
-from provision.cluster import Cluster, Host
+from provision.cluster import Cluster
+from provision.hosts_section import Host
 
 Facts = dict[str, Any]
 # What each role brings on every cluster, in the order in which it is applied.

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from core.files import replacing, write_passing
-from provision.cluster import Cluster, Host
+from provision.cluster import Cluster
+from provision.hosts_section import Host
 
 ROOT = Path(__file__).resolve().parent.parent
 STATES = ROOT / "salt-states"

@@ -5,7 +5,7 @@ As the scheduler reads them (tests/release/test_queue_mappings.py asks Hadoop's 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from core.marked_yaml import Document, Path_
@@ -58,7 +58,7 @@ def of_rules(rules: Sequence[Rule]) -> Mappings:
     return Mappings(pairs, tuple(second), tuple(wrong))
 
 
-def check(document: Document, queues: Queues | None, roles: Sequence[str]) -> None:
+def check(document: Document, queues: Queues | None, roles: Collection[str]) -> None:
     """Raise UsageError, with the line, where ``queues.mappings`` asks for what mappings cannot say.
 
     ``roles`` are those that any host has.

@@ -11,9 +11,10 @@ from typing import Any
 from core.errors import PndaError
 from core.process import Finished, run, threads
 from provision import nodes, pillar, privilege
-from provision.cluster import Cluster, Host
+from provision.cluster import Cluster
 from provision.fact_text import FactTexts
 from provision.facts import Facts
+from provision.hosts_section import Host
 from provision.manifest import formulas_of
 from provision.progress import Progress
 from provision.report import HostResult

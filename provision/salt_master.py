@@ -12,9 +12,10 @@ from core.errors import UsageError
 from core.files import replacing, write_passing
 from core.process import run
 from provision import nodes, pillar
-from provision.cluster import Cluster, Host
+from provision.cluster import Cluster
 from provision.fact_text import FactTexts
 from provision.facts import Facts
+from provision.hosts_section import Host
 from provision.manifest import FORMULAS, MIRROR_SERVER, has_components
 
 # The grains that PNDA sets, and which formulas hosts with them get; what a host has none of does nothing.

@@ -13,7 +13,8 @@ import yaml
 from core import bootstrap
 from core.process import Finished, run
 from provision import pillar
-from provision.cluster import ROOT, Host
+from provision.cluster import ROOT
+from provision.hosts_section import Host
 from provision.manifest import FORMULAS, Formula
 
 FORMULA = pytest.mark.parametrize("formula", FORMULAS, ids=lambda formula: formula.name)

@@ -28,8 +28,9 @@ from core.process import run
 from provision import cluster as clusters
 from provision import facts as fact_module
 from provision import flavours, pillar, preview
-from provision.cluster import ROOT, Host
+from provision.cluster import ROOT
 from provision.facts import Facts
+from provision.hosts_section import Host
 from provision.manifest import FLINK, FORMULAS, YARN_QUEUES, Formula
 from tests.unit.provision import samples
 

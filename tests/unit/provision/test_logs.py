@@ -174,7 +174,7 @@ def test_salt_has_a_grain_for_every_role() -> None:
     import json
 
     from provision import pillar
-    from provision.cluster import Host
+    from provision.hosts_section import Host
 
     schema = json.loads(clusters.SCHEMA.read_text())
     roles = schema["properties"]["hosts"]["additionalProperties"]["properties"]["roles"]["items"]["enum"]

@@ -10,8 +10,9 @@ import yaml
 
 from core import console
 from provision import ansible_engine, inventory, salt_engine
-from provision.cluster import Cluster, Host
+from provision.cluster import Cluster
 from provision.facts import Facts
+from provision.hosts_section import Host
 from provision.progress import Follower, Progress
 from provision.report import ApplyError, ApplyReport, HostResult, Versions
 
