@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from core.errors import WorldError
-from lab import history, http, job_run, shape
+from lab import history, http, job_run, salt_environment, shape
 from lab.containers import execute
 from lab.engine import docker
 from lab.history import address
@@ -93,33 +94,62 @@ def test_an_upgrade_within_the_line_keeps_every_archived_job(upgraded: UpLab) ->
     assert served(lab) == jobs
 
 
-def test_one_command_goes_back_and_an_apply_does_not_undo_it(upgraded: UpLab) -> None:
-    lab = upgraded.lab
-    jobs = served(lab)
-    code, _, said = provision(lab, "rollback")
-    assert code == 0, said
-    assert (versions(lab), served(lab)) == ((OLD, OLD), jobs)
-    code, report, said = provision(lab, "apply")
+def test_one_command_goes_back_and_an_apply_does_not_undo_it(
+    upgraded: UpLab, record_property: Callable[[str, object], None]
+) -> None:
+    goes_back(upgraded.lab, record_property)
+    code, report, said = provision(upgraded.lab, "apply")
     assert (code, report) == (1, {})
     assert "--again" in said
 
 
-def test_a_version_that_is_not_healthy_is_put_back_everywhere(upgraded: UpLab) -> None:
+def goes_back(lab: Lab, record_property: Callable[[str, object], None]) -> None:
+    """Roll the lab back to the old version; the time that it says it took stands in the tests' report."""
+    jobs = served(lab)
+    code, _, said = provision(lab, "rollback")
+    assert code == 0, said
+    took = re.search(r"the way back and a look at each host took ([0-9.]+) s", said)
+    assert took
+    record_property("rollback_seconds", took[1])
+    assert (versions(lab), served(lab)) == ((OLD, OLD), jobs)
+
+
+@pytest.mark.parametrize("engine", ["ansible", "salt"])
+def test_a_version_that_is_not_healthy_is_put_back_everywhere(upgraded: UpLab, engine: str) -> None:
     lab = upgraded.lab
+    if engine == "salt":
+        salt_environment.ensure(lab)
     program, jobs = f"/opt/pnda/flink-{NEW}/bin/flink", served(lab)
     broken = "mv $1 $1.kept && printf '#!/bin/sh\\necho broken >&2; exit 7\\n' >$1 && chmod 755 $1"
     execute(lab, "edge-1", "sh", "-ec", broken, "sh", program)
     try:
-        code, report, said = provision(lab, "apply", "--again")
+        code, report, said = provision(lab, "apply", "--again", "--engine", engine)
     finally:
         execute(lab, "edge-1", "mv", f"{program}.kept", program)
     assert code == 1
+    assert "canary: manager-1" in said
     assert "not healthy: flink --version ended with 7: broken" in report["hosts"]["edge-1"]["failed"]
     assert all("put back: " in report["hosts"][host]["failed"] for host in WITH_FLINK)
     assert "run the same command with --again" in said
     assert (versions(lab), served(lab)) == ((OLD, OLD), jobs)
     active = execute(lab, "manager-1", "systemctl", "is-active", UNIT)
     assert active.strip() == "active"
+
+
+def test_salt_upgrades_in_the_same_way_and_one_command_goes_back(
+    upgraded: UpLab, record_property: Callable[[str, object], None]
+) -> None:
+    lab = upgraded.lab
+    salt_environment.ensure(lab)
+    jobs, running = served(lab), server(lab)
+    code, report, said = provision(lab, "apply", "--again", "--engine", "salt")
+    assert code == 0, said
+    assert "canary: manager-1" in said
+    assert all(report["hosts"][host]["changed"] for host in WITH_FLINK)
+    assert report["hosts"]["edge-1"]["versions"]["client"] == {"before": OLD, "after": NEW}
+    assert (versions(lab), served(lab)) == ((NEW, NEW), jobs)
+    assert server(lab) != running
+    goes_back(lab, record_property)
 
 
 def test_the_next_line_runs_every_job_and_its_server_shows_the_old_ones_too(upgraded: UpLab) -> None:
