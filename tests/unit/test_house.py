@@ -84,6 +84,45 @@ def test_every_tracked_file_is_small() -> None:
         assert path.stat().st_size <= 1 << 20, f"{path} is over 1 MiB"
 
 
+def pages() -> list[Path]:
+    return [path for path in tracked() if path.suffix == ".md"]
+
+
+def links(page: Path) -> set[Path]:
+    """Return the files that ``page`` links to, wherever they lead."""
+    found = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text())
+    return {(page.parent / name).resolve() for name in found}
+
+
+def test_every_link_of_the_documentation_leads_somewhere() -> None:
+    assert [str(target) for page in pages() for target in links(page) if not target.exists()] == []
+
+
+def test_the_index_has_every_page() -> None:
+    index = ROOT / "docs" / "README.md"
+    wanted = {page for page in pages() if (ROOT / "docs") in page.parents and page != index}
+    assert len(wanted) > 20
+    assert wanted - links(index) == set()
+
+
+def test_every_task_that_is_named_is_one() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "core.program", "--list"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    known = set(re.findall(r"^  ([a-z][a-z.-]+)", done.stdout, re.M))
+    assert len(known) > 40, done.stderr
+    named = {
+        (page.name, name)
+        for page in pages()
+        for name in re.findall(r"\./inv (?:--[a-z-]+ )*([a-z][a-z.-]*[a-z])", page.read_text())
+    }
+    assert {(page, name) for page, name in named if name not in known} == set()
+
+
 def test_listing_the_tasks_loads_nothing_heavy() -> None:
     script = (
         "import sys, tasks; "
