@@ -75,11 +75,13 @@ class EdgeNode:
         """Return the path of the command ``name``."""
         return self.base / "usr" / "bin" / name
 
-    def run(self, *words: str, stdin: str = "", timeout: float = 600, user: str = "", **more: str) -> Done:
+    def run(
+        self, *words: str, stdin: str = "", timeout: float = 600, user: str = "", umask: int = -1, **more: str
+    ) -> Done:
         """Run one of the node's commands as its user would; ``user`` is another one than the tests'."""
-        identity: dict[str, Any] = {}
+        identity: dict[str, Any] = {"umask": umask}
         if user:
-            identity = {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
+            identity |= {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
         done = subprocess.run(
             [str(self.command(words[0])), *words[1:]],
             env=self.environment(**more), input=stdin, cwd=self.tmp, **identity,

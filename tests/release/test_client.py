@@ -49,6 +49,20 @@ def test_with_hadoops_jars_the_client_goes_to_yarn(edge: EdgeNode, version: str)
 
 
 @VERSIONS
+def test_a_job_in_the_commands_own_process_shows_what_it_prints(edge: EdgeNode, version: str) -> None:
+    """Also for a user without a locale or a home, who lets nobody else look at their files."""
+    words = script(edge, "wörter.txt", "to be or not to be\n")
+    jar = str(edge.path(f"/opt/pnda/flink-{version}/examples/streaming/WordCount.jar"))
+    done = edge.run(
+        "flink", "run", "-t", "local", jar, "--input", str(words),
+        umask=0o077, LANG="C", LC_ALL="POSIX", HOME="/no home", PNDA_FLINK_VERSION=version,
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    for count in ("(to,2)", "(be,2)", "(or,1)", "(not,1)"):
+        assert count in done.out.splitlines()
+
+
+@VERSIONS
 def test_a_table_that_shows_the_word_is_no_error(edge: EdgeNode, version: str) -> None:
     right = script(edge, "right.sql", f"{_TABLEAU}VALUES (1, '[ERROR] as data');\n")
     done = sql(edge, version, "-f", str(right))

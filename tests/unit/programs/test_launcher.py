@@ -153,6 +153,15 @@ def test_it_sets_java_and_places_of_the_users_own(node: Node) -> None:
         assert stat.S_IMODE(Path(folder).stat().st_mode) == 0o700
 
 
+@pytest.mark.parametrize(
+    ("given_", "its"),
+    [("C", "C.UTF-8"), ("POSIX", "C.UTF-8"), ("en_US.UTF-8", "en_US.UTF-8"), ("de_DE.ISO-8859-1",) * 2],
+)
+def test_without_a_locale_letters_are_utf_8(node: Node, given_: str, its: str) -> None:
+    assert node.run("flink", "run", LC_ALL=given_).returncode == 0
+    assert node.recorded()[1]["LC_ALL"] == its
+
+
 def test_the_users_umask_is_kept(node: Node) -> None:
     words = ["sh", "-c", 'umask 027; exec "$0"', str(node.base / "bin" / "flink")]
     subprocess.run(words, env=node.environment(), check=True, timeout=30, stdin=subprocess.DEVNULL)
