@@ -78,6 +78,7 @@ def _of_host(lab: Lab, host: str, facts: Mapping[str, Any]) -> Snapshot:
             "pnda-carbon-aggregator.service",
             "flink-housekeeping.timer",
             "flink-housekeeping.service",
+            "pnda-flink-logs.service",
             "pnda-mirror.service",
             "nginx.service",
         ],

@@ -66,8 +66,8 @@ class Shipper:
     def stop(self) -> None:
         """Stop it as its unit does."""
         if self.process is not None:
-            self.process.kill()
-            self.process.wait(timeout=60)
+            assert stop(self.process.pid, self.base / "state") == 0
+            assert self.process.wait(timeout=60) == -9
             self.process = None
 
     def again(self) -> None:
@@ -87,6 +87,11 @@ def shipper(tmp_path: Path, lock: Lock) -> Iterator[Shipper]:
 @pytest.fixture
 def lock(tmp_path: Path) -> Lock:
     return samples.lock(tmp_path / "catalogue.lock")
+
+
+def stop(pid: int, folder: Path) -> int:
+    words = [sys.executable, str(PROGRAM), "stop", str(pid), str(folder)]
+    return subprocess.run(words, capture_output=True, timeout=60, check=False).returncode
 
 
 def check(path: Path) -> subprocess.CompletedProcess[str]:
@@ -120,12 +125,52 @@ def test_a_configuration_that_rsyslog_would_run_without_some_part_is_refused(
     assert done.stderr.startswith("log-shipping: rsyslog refuses the configuration: ")
 
 
-@pytest.mark.parametrize("words", [[], ["check"], ["ready"], ["check", "a", "b"], ["other", "x"]])
+@pytest.mark.parametrize(
+    "words",
+    [[], ["check"], ["ready"], ["check", "a", "b"], ["other", "x"], ["stop", "1"], ["stop", "", "/none"]],
+)
 def test_a_wrong_call(words: list[str]) -> None:
     done = subprocess.run(
         [sys.executable, str(PROGRAM), *words], capture_output=True, timeout=60, check=False
     )
     assert done.returncode == 2
+
+
+# Empties its notes before it writes them anew, as rsyslog does, and is at that half of the time.
+WRITER = """
+import sys, time
+while True:
+    for path, text in ((sys.argv[1], '{ "curr_offs": 1 }'), (sys.argv[2], ">End\\n.\\n")):
+        with open(path, "w") as stream:
+            time.sleep(0.02)
+            stream.write(text)
+        time.sleep(0.02)
+"""
+
+
+def test_it_is_ended_while_no_note_is_half_written(tmp_path: Path) -> None:
+    position, queue = tmp_path / "imfile-state:1:a", tmp_path / "queue.qi"
+    for _ in range(6):
+        queue.unlink(missing_ok=True)
+        process = subprocess.Popen([sys.executable, "-c", WRITER, str(position), str(queue)])
+        while not queue.exists():
+            time.sleep(0.01)
+        assert stop(process.pid, tmp_path) == 0
+        assert process.wait(timeout=60) == -9
+        assert position.read_text() == '{ "curr_offs": 1 }'
+        assert queue.read_text() == ">End\n.\n"
+
+
+def test_what_has_ended_need_not_be_ended_and_a_note_that_stays_empty_is_not_waited_for(
+    tmp_path: Path,
+) -> None:
+    process = subprocess.Popen(["true"])
+    process.wait(timeout=60)
+    assert stop(process.pid, tmp_path) == 0
+    (tmp_path / "imfile-state:1:a").touch()
+    process = subprocess.Popen(["sleep", "600"])
+    assert stop(process.pid, tmp_path) == 0
+    assert process.wait(timeout=60) == -9
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
