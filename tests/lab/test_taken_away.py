@@ -13,6 +13,13 @@ from tests.lab.conftest import UpLab, inv
 
 BOTH = pytest.mark.parametrize("any_lab", ["ansible", "salt"], indirect=True)
 TIMER, AGGREGATOR = "flink-housekeeping.timer", "pnda-carbon-aggregator.service"
+SHIPPER = "pnda-flink-logs.service"
+SHIPPED = [
+    f"/etc/systemd/system/{SHIPPER}",
+    "/etc/pnda-flink-logs",
+    "/var/lib/pnda-flink-logs",
+    "/usr/lib/pnda/flink/log-shipping",
+]
 GONE = {
     "edge-1": [
         f"/etc/systemd/system/{TIMER}",
@@ -22,7 +29,9 @@ GONE = {
         f"/var/lib/systemd/timers/stamp-{TIMER}",
         "/usr/lib/pnda/flink/pnda_housekeeping",
         "/opt/pnda/rm-wrapper",
+        *SHIPPED,
     ],
+    "manager-1": SHIPPED,
     # It has nothing else of ours.
     "graphite-1": [
         f"/etc/systemd/system/{AGGREGATOR}",
@@ -66,12 +75,13 @@ def test_what_is_switched_off_goes_and_comes_back(any_lab: UpLab) -> None:
     before = snapshot.take(any_lab.lab)
     assert {host: there(any_lab, host) for host in GONE} == GONE
     assert of_carbon(any_lab)
-    head, queues, rest = text.partition("\nqueues:")
+    head, logs, rest = text.partition("\nlogs:")
     less = head + "\n" + rest[rest.index("\nflink:") :]
     less = less.replace(
         "  metrics:\n", "  housekeeping: {enabled: false}\n  metrics:\n    carbon: {manage: false}\n"
     )
-    assert queues
+    assert logs
+    assert "\nqueues:" in rest
     assert "manage: false" in less
     try:
         file.write_text(less)
@@ -82,12 +92,16 @@ def test_what_is_switched_off_goes_and_comes_back(any_lab: UpLab) -> None:
             for path in paths:
                 assert f"{path} removed" in said[host].splitlines(), (path, said[host])
         assert f"{TIMER} stopped and disabled" in said["edge-1"].splitlines()
+        assert f"{SHIPPER} stopped and disabled" in said["manager-1"].splitlines()
         assert {host: there(any_lab, host) for host in GONE} == GONE
 
         code, _ = provision(any_lab, "apply")
         assert code == 0
         assert {host: there(any_lab, host) for host in GONE} == {host: [] for host in GONE}
         assert unit(any_lab, "edge-1", TIMER) == "not-found inactive"
+        for host in ("edge-1", "manager-1"):
+            assert unit(any_lab, host, SHIPPER) == "not-found inactive"
+            assert "rsyslogd" not in execute(any_lab.lab, host, "ps", "-eo", "args")
         assert unit(any_lab, "graphite-1", AGGREGATOR) == "not-found inactive"
         assert unit(any_lab, "graphite-1", "carbon-cache.service") == "loaded active enabled"
         assert of_carbon(any_lab) == ""

@@ -39,8 +39,18 @@ class Session:
 
 
 @contextmanager
-def session(home: Path, version: str, folder: Path, archives: Path) -> Iterator[Session]:
-    """Run a cluster of ``home`` with all of its files in ``folder``; finished jobs go to ``archives``."""
+def session(
+    home: Path,
+    version: str,
+    folder: Path,
+    archives: Path,
+    more: Mapping[str, str] | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> Iterator[Session]:
+    """Run a cluster of ``home`` with all of its files in ``folder``; finished jobs go to ``archives``.
+
+    ``more`` are further options and ``variables`` of the environment; what lies in ``folder/conf`` stays.
+    """
     names = ("jobmanager.rpc.address", "jobmanager.bind-host", "taskmanager.host", "taskmanager.bind-host")
     options = {
         **dict.fromkeys((*names, "rest.address", "rest.bind-address"), "127.0.0.1"),
@@ -52,11 +62,13 @@ def session(home: Path, version: str, folder: Path, archives: Path) -> Iterator[
         "jobmanager.archive.fs.dir": f"file://{archives}",
         "io.tmp.dirs": str(folder),
         "web.upload.dir": str(folder),
+        **(more or {}),
     }
     write_configuration(folder / "conf", version, options)
     for path in (home / "conf").glob("log4j*"):
-        shutil.copy(path, folder / "conf")
-    environment = {**environment_of(folder), "JVM_ARGS": f"-Djava.io.tmpdir={folder}"}
+        if not (folder / "conf" / path.name).exists():
+            shutil.copy(path, folder / "conf")
+    environment = {**environment_of(folder), "JVM_ARGS": f"-Djava.io.tmpdir={folder}", **(variables or {})}
     made = Session(version, int(options["rest.port"]), environment)
     with ExitStack() as stack:
         processes = []
