@@ -62,8 +62,8 @@ def test_a_jobs_own_log_lands_beside_its_containers_rolls_and_is_bounded(
     own = {path.name: path.read_text() for path in container.glob("flink.log*")}
     assert sorted(own) == ["flink.log", *(f"flink.log.{number}" for number in range(1, KEPT + 1))]
     assert all(len(its) < 2 * SIZE for its in own.values())
-    # The latest are kept, in order; a stack trace follows its event.
-    names = [*(f"flink.log.{number}" for number in range(KEPT, 0, -1)), "flink.log"]
+    # The latest are kept, the oldest as number 1; a stack trace follows its event.
+    names = [*(f"flink.log.{number}" for number in range(1, KEPT + 1)), "flink.log"]
     kept = "".join(own[name] for name in names)
     numbers = [int(number) for number in re.findall(r"INFO  application.orders - order (\d+) ", kept)]
     assert numbers == list(range(numbers[0], COUNT + 1))
