@@ -1,26 +1,34 @@
-"""A node from nothing on, in this order: a plan, the server's certificate, who is not let in."""
+"""A node from nothing on, in this order: a plan, the server's certificate, runs that are ended midway."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import ssl
 import subprocess
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from core import tied
 from lab import network, nodes, snapshot
 from lab.containers import execute
 from lab.engine import docker
-from lab.model import Lab
+from lab.model import CHECKOUT, Lab
 from mirror.certificates import CertificateRequest, Issued, issue
 from tests.lab.conftest import inv
 from tests.unit.programs.test_history_server_tls import expired
 
 HOST, UNIT = "manager-1", "flink-history-server.service"
+SECONDS = 600
+# What a run makes first; while its release is installed; when the history server's part has begun.
+BEGUN, INSTALLING, SERVING = "/var/lib/pnda", "/opt/pnda/.flink-* /opt/pnda/flink-*", "/etc/flink-history"
 # Not provisioning's: the system's own logs, what programs leave for a while, Ansible's and Salt's folders.
 OTHERS = (
     "/proc", "/sys", "/run", "/dev", "/tmp", "/var/tmp", "/var/log/journal", "/var/log/lastlog",
@@ -70,10 +78,26 @@ def whole(lab: Lab) -> tuple[list[str], list[str]]:
     return result(lab)
 
 
+def apply(engine: str, *at: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [str(CHECKOUT / "inv"), "provision.apply", "--engine", engine, *at],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
 def other_key() -> bytes:
     """Return a key that belongs to no certificate."""
     words = ["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"]
     return subprocess.run(words, capture_output=True, check=True, timeout=60).stdout
+
+
+def midway(lab: Lab, running: subprocess.Popen[bytes], path: str) -> None:
+    """Wait until the run that is at work has made ``path`` on the host."""
+    deadline = time.monotonic() + SECONDS
+    while not execute(lab, HOST, "sh", "-c", f"ls -d {path} 2>/dev/null || :"):
+        assert running.poll() is None, "it was done before it could be ended"
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 @ENGINES
@@ -253,3 +277,31 @@ def test_a_key_that_is_not_let_in_is_said_with_what_helps(lab: Lab, tmp_path: Pa
         said = done.stdout + done.stderr
         assert "Permission denied" in said, task
         assert f"the host refuses user or key: see User and IdentityFile in {tmp_path}/ssh_config" in said
+
+
+@ENGINES
+def test_a_first_run_that_is_cut_off_and_then_killed_is_completed_by_the_next(
+    lab: Lab, whole: tuple[list[str], list[str]], at: tuple[str, ...], engine: str
+) -> None:
+    running = apply(engine, *at)
+    try:
+        midway(lab, running, BEGUN)
+        assert inv("provision.apply", *at, check=False).returncode == 3
+        midway(lab, running, INSTALLING)
+        # The sessions, not the server: as a network that is gone for a moment.
+        execute(lab, HOST, "sh", "-ec", "kill -9 $(pgrep -f '^sshd: root')")
+        assert running.wait(SECONDS) == 1
+    finally:
+        running.kill()
+        running.wait()
+    running = apply(engine, *at)
+    try:
+        midway(lab, running, SERVING)
+    finally:
+        # With all that it started, also in sessions of their own.
+        for pid in (running.pid, *tied.below(running.pid)):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        running.wait()
+    inv("provision.apply", "--engine", engine, *at)
+    assert result(lab) == whole
