@@ -74,7 +74,9 @@ def session(
         processes = []
         for name in ("jobmanager", "taskmanager"):
             out = stack.enter_context((folder / f"{name}.out").open("wb"))
-            words = [str(home / "bin" / f"{name}.sh"), "start-foreground"]
+            # It ends with the tests, also where those are killed.
+            words = ["setpriv", "--pdeathsig", "TERM", "--"]
+            words += [str(home / "bin" / f"{name}.sh"), "start-foreground"]
             process = subprocess.Popen(
                 words, env=environment, stdout=out, stderr=out, stdin=subprocess.DEVNULL
             )
