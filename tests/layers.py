@@ -46,7 +46,7 @@ LAYERS = (
     ),
     Layer("render", (), salt=True, minutes=15, paths=("tests/render",), spread="loadfile"),
     Layer("faults", (), salt=False, minutes=40, full_minutes=90, paths=("tests/faults",), spread="loadfile"),
-    Layer("release", (), salt=True, minutes=30, paths=("tests/release",)),
+    Layer("release", (), salt=True, minutes=30, paths=("tests/release",), spread="loadfile"),
     Layer("lab", (), salt=True, minutes=70, paths=("tests/lab",), spread="loadscope"),
 )
 

@@ -29,10 +29,11 @@ HOST, UNIT = "manager-1", "flink-history-server.service"
 SECONDS = 600
 # What a run makes first; while its release is installed; when the history server's part has begun.
 BEGUN, INSTALLING, SERVING = "/var/lib/pnda", "/opt/pnda/.flink-* /opt/pnda/flink-*", "/etc/flink-history"
-# Not provisioning's: the system's own logs, what programs leave for a while, Ansible's and Salt's folders.
+# Not provisioning's: the system's own logs, what programs leave for a while, Ansible's and Salt's folders,
+# and how far the log shipper has read, in files that have the numbers of others in their names.
 OTHERS = (
     "/proc", "/sys", "/run", "/dev", "/tmp", "/var/tmp", "/var/log/journal", "/var/log/lastlog",
-    "/root/.ansible", "/opt/pnda-salt",
+    "/root/.ansible", "/opt/pnda-salt", "/var/lib/pnda-flink-logs",
 )  # fmt: skip
 WORK = "/var/lib/pnda/salt"  # where a run of Salt, but no plan, keeps its states
 ENGINES = pytest.mark.parametrize("engine", ["ansible", "salt"])
@@ -304,4 +305,6 @@ def test_a_first_run_that_is_cut_off_and_then_killed_is_completed_by_the_next(
                 os.kill(pid, signal.SIGKILL)
         running.wait()
     inv("provision.apply", "--engine", engine, *at)
-    assert result(lab) == whole
+    (paths, managed), (all_paths, all_managed) = result(lab), whole
+    assert set(paths) ^ set(all_paths) == set()
+    assert managed == all_managed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import subprocess
 import tempfile
@@ -17,6 +18,7 @@ from tests.release import edge_node
 from tests.release.edge_node import EdgeNode
 
 ROOT = Path(__file__).resolve().parents[2]
+MIRROR = ROOT / "build" / "tests" / "mirror"
 _SECONDS = 1800
 
 
@@ -49,21 +51,33 @@ def inv(*words: str | Path) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Remove what an interrupted run left; a worker of pytest-xdist leaves that to who started it."""
+    if not hasattr(session.config, "workerinput"):
+        shutil.rmtree(MIRROR, ignore_errors=True)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Remove the mirror."""
+    if not hasattr(session.config, "workerinput"):
+        shutil.rmtree(MIRROR, ignore_errors=True)
+
+
 @pytest.fixture(scope="session")
-def built() -> Iterator[Built]:
-    root = ROOT / "build" / "tests" / "mirror"
-    shutil.rmtree(root, ignore_errors=True)  # what an interrupted run left
-    root.mkdir(parents=True)
-    secret, trust = root / "secret.asc", root / "public.asc"
-    made = pysequoia.Tsk.generate(user_id="Tests <tests@example.org>")
-    secret.touch(mode=0o600)
-    secret.write_bytes(bytes(made))
-    trust.write_bytes(bytes(made.extract_certificate()))
-    done = inv("mirror.build", "--root", root, "--sign-key", secret)
-    if done.returncode != 0:
-        pytest.fail(f"mirror.build: exit code {done.returncode}\n{done.stdout}\n{done.stderr}")
-    yield Built(root, (root / "current").resolve(), trust, secret)
-    shutil.rmtree(root)
+def built() -> Built:
+    secret, trust = MIRROR / "secret.asc", MIRROR / "public.asc"
+    MIRROR.mkdir(parents=True, exist_ok=True)
+    with (MIRROR / "tests.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the first worker builds it
+        if not (MIRROR / "current").exists():
+            made = pysequoia.Tsk.generate(user_id="Tests <tests@example.org>")
+            secret.touch(mode=0o600)
+            secret.write_bytes(bytes(made))
+            trust.write_bytes(bytes(made.extract_certificate()))
+            done = inv("mirror.build", "--root", MIRROR, "--sign-key", secret)
+            if done.returncode != 0:
+                pytest.fail(f"mirror.build: exit code {done.returncode}\n{done.stdout}\n{done.stderr}")
+    return Built(MIRROR, (MIRROR / "current").resolve(), trust, secret)
 
 
 @pytest.fixture(scope="session")
