@@ -90,13 +90,11 @@ def at_work(folder: Path) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("engine", ["ansible", "salt"])
-def test_ctrl_c_ends_either_engine(
-    start: Callable[..., subprocess.Popen[str]], tmp_path: Path, engine: str
-) -> None:
-    process = start(engine)
+def ended_by_ctrl_c(process: subprocess.Popen[str], tmp_path: Path, hosts: int) -> None:
+    """Interrupt ``process`` once it is at work on that many hosts; see it end, and all with it."""
+    pids = tmp_path / "pids"
     try:
-        until(lambda: (tmp_path / "pids").exists() and len((tmp_path / "pids").read_text().split()) == 2)
+        until(lambda: pids.exists() and len(pids.read_text().split()) == hosts)
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=SECONDS)
     finally:
@@ -104,6 +102,13 @@ def test_ctrl_c_ends_either_engine(
     assert process.returncode == 130
     assert "interrupted; nothing is lost" in said
     until(lambda: not at_work(tmp_path))
+
+
+@pytest.mark.parametrize("engine", ["ansible", "salt"])
+def test_ctrl_c_ends_either_engine(
+    start: Callable[..., subprocess.Popen[str]], tmp_path: Path, engine: str
+) -> None:
+    ended_by_ctrl_c(start(engine), tmp_path, 2)
 
 
 @pytest.mark.parametrize(
@@ -125,17 +130,7 @@ def test_ctrl_c_ends_what_waits_for_a_host(
     phase: str,
     hosts: int,
 ) -> None:
-    process = start(engine, phase, task)
-    pids = tmp_path / "pids"
-    try:
-        until(lambda: pids.exists() and len(pids.read_text().split()) == hosts)
-        process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=SECONDS)
-    finally:
-        process.kill()
-    assert process.returncode == 130
-    assert "interrupted; nothing is lost" in said
-    until(lambda: not at_work(tmp_path))
+    ended_by_ctrl_c(start(engine, phase, task), tmp_path, hosts)
 
 
 @pytest.mark.parametrize("engine", ["ansible", "salt"])
